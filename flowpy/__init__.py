@@ -1,0 +1,29 @@
+"""flowpy: streams of items that arrive over time, on asyncio and trio alike.
+
+from flowpy import Flow, run
+
+run(Flow(["3", "x", "4"]).filter(str.isdigit).map(int).to_list)  # [3, 4]
+"""
+
+from __future__ import annotations
+
+from flowpy._decorators import flow
+from flowpy._errors import FlowConsumedError, FlowEmptyError, FlowError
+from flowpy._flow import Flow
+from flowpy._scheduler import run
+from flowpy._types import SKIP
+
+__all__ = (
+    "SKIP",
+    "Flow",
+    "FlowConsumedError",
+    "FlowEmptyError",
+    "FlowError",
+    "flow",
+    "run",
+)
+
+__version__ = "0.1.0"
+
+for _public in (Flow, FlowConsumedError, FlowEmptyError, FlowError, flow, run):
+    _public.__module__ = "flowpy"  # where users find them

@@ -1,0 +1,70 @@
+"""How operators call the functions that users pass: always `await fn(...)`.
+
+Plain functions, `async def`, partials, objects with an async `__call__` and lambdas
+that return a coroutine all become one thing here. No operator asks which it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import partial
+from inspect import CO_COROUTINE, iscoroutinefunction
+from types import FunctionType
+from typing import Any, TypeVar
+
+from typing_extensions import TypeIs
+
+T = TypeVar("T")
+
+
+def is_async(fn: Callable[..., Any]) -> bool:
+    """Tell whether calling `fn` is known to give a coroutine.
+
+    The flag of a bare function is read directly: `iscoroutinefunction` takes up to
+    0.6 us, which is as much as building a stage costs.
+    """
+    if type(fn) is FunctionType and not fn.__dict__:
+        return bool(fn.__code__.co_flags & CO_COROUTINE)
+    while isinstance(fn, partial):
+        fn = fn.func
+    return iscoroutinefunction(fn) or iscoroutinefunction(type(fn).__call__)
+
+
+def is_coroutine(value: object) -> TypeIs[Coroutine[Any, Any, Any]]:
+    """Tell whether `value` is a coroutine; a task or a future is an item like others."""
+    return isinstance(value, Coroutine)
+
+
+def awaiting(fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Return `fn` as a function to await, for one collection.
+
+    What is not known to be async decides at its first result: after a coroutine every
+    result is tested, after a plain value none is.
+    """
+    if is_async(fn):
+        return fn
+    decided = plain = False
+
+    async def call(*args: Any) -> Any:
+        nonlocal decided, plain
+        result: object = fn(*args)
+        if plain:
+            return result
+        if is_coroutine(result):
+            decided = True
+            return await result
+        if not decided:
+            plain = True
+        return result
+
+    return call
+
+
+def itself(item: T) -> T:
+    """Stand in for a key function that was not given."""
+    return item
+
+
+def equals(old: object, new: object) -> bool:
+    """Stand in for a comparison that was not given."""
+    return bool(old == new)

@@ -1,0 +1,18 @@
+"""The exceptions that flowpy raises on its own account.
+
+An error of a source or a callback is never wrapped in one of these.
+"""
+
+from __future__ import annotations
+
+
+class FlowError(Exception):
+    """Base class of the errors that only flowpy raises."""
+
+
+class FlowConsumedError(FlowError, RuntimeError):
+    """A flow around a one-shot iterator was collected a second time."""
+
+
+class FlowEmptyError(FlowError, LookupError):
+    """An ending that needs an item got none and had no default."""

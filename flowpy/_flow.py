@@ -1,0 +1,1381 @@
+"""class Flow: what users write chains with. Signatures and their meaning, no algorithm.
+
+The methods stand in the order of the documentation; each hands its checked arguments
+to the operator that does the work, in the file of `_operators/` that its section names.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from types import NoneType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    Never,
+    ParamSpec,
+    TypeGuard,
+    TypeVar,
+    overload,
+)
+
+from typing_extensions import TypeIs
+
+from flowpy import _sources as sources
+from flowpy._blocking import iterate_blocking
+from flowpy._callbacks import equals, itself
+from flowpy._chain import Chain, Operator, Stages, Values
+from flowpy._checks import (
+    check_callable,
+    check_count,
+    check_duration,
+    check_error_types,
+    check_level,
+    check_number,
+    check_optional_callable,
+    check_period,
+    check_type,
+)
+from flowpy._iterating import closing
+from flowpy._operators import (
+    combine,
+    group,
+    lifecycle,
+    limit,
+    recover,
+    select,
+    transform,
+)
+from flowpy._terminals import Terminals
+
+if TYPE_CHECKING:
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterable,
+        Callable,
+        Coroutine,
+        Generator,
+        Iterable,
+    )
+
+    from flowpy._scheduler import Backend
+    from flowpy._types import Callback, Duration, FlowLike, Skip
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+A = TypeVar("A")
+E = TypeVar("E", bound=Exception)
+K = TypeVar("K")
+R = TypeVar("R")
+S = TypeVar("S")
+U = TypeVar("U")
+U2 = TypeVar("U2")
+U3 = TypeVar("U3")
+U4 = TypeVar("U4")
+V = TypeVar("V")
+P = ParamSpec("P")
+
+
+class Flow(Terminals[T_co], Generic[T_co]):
+    """Items that arrive over time, and the chain of operators on them.
+
+    A flow is cold: building a chain runs nothing, each collection starts from the
+    source again. It is pulled, in order, one item at a time, in the collecting task;
+    who iterates closes, however the collection ends.
+
+    Args:
+        source: An async iterable, an iterable, or a function of no arguments that
+            returns one (it may be async) and is called at each collection.
+        close: Whether to close the source's iterator when a collection ends; False
+            leaves it open for another reader.
+
+    Shape: the items of the source, in order.
+
+    Raises:
+        TypeError: at the call, if `source` is none of these.
+        FlowConsumedError: while running, at the second collection of a flow around an
+            iterator or generator object, which can be read only once.
+
+    Example:
+        >>> run(Flow(["b", "a"]).map(str.upper).to_list)
+        ['B', 'A']
+
+    Source: Kotlin Flow `asFlow`; closing as in asyncstdlib.
+    """
+
+    __slots__ = ()
+
+    @overload
+    def __init__(self, source: AsyncIterable[T_co], *, close: bool = True) -> None: ...
+    @overload
+    def __init__(self, source: Iterable[T_co], *, close: bool = True) -> None: ...
+    @overload
+    def __init__(
+        self, source: Callable[[], AsyncIterable[T_co]], *, close: bool = True
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, source: Callable[[], Iterable[T_co]], *, close: bool = True
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        source: Callable[[], Coroutine[Any, Any, AsyncIterable[T_co]]],
+        *,
+        close: bool = True,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        source: Callable[[], Coroutine[Any, Any, Iterable[T_co]]],
+        *,
+        close: bool = True,
+    ) -> None: ...
+    def __init__(self, source: Any, *, close: bool = True) -> None:
+        if isinstance(source, Chain):
+            self._stages, self._values = source._stages, source._values
+        else:
+            stage, values = sources.source_of(source, close=close)
+            self._stages, self._values = (stage,), (values,)
+
+    def _then(self, stage: Operator[..., Any], *values: object) -> Flow[Any]:
+        return made((*self._stages, stage), (*self._values, values))
+
+    # ------------------------------------------------------------ starting a flow
+
+    @staticmethod
+    def of(*items: T) -> Flow[T]:
+        """Make a flow of the given items.
+
+        Shape: n items out, in order.
+
+        Example:
+            >>> run(Flow.of(1, None, 2).to_list)
+            [1, None, 2]
+
+        Source: Kotlin Flow `flowOf`.
+        """
+        return made((sources.items,), ((items, True),))
+
+    @staticmethod
+    def empty() -> Flow[Never]:
+        """Make a flow that ends at once.
+
+        Shape: 0 items out.
+
+        Example:
+            >>> run(Flow.empty().to_list)
+            []
+
+        Source: Kotlin Flow `emptyFlow`.
+        """
+        return made((sources.empty,), ((),))
+
+    @staticmethod
+    def never() -> Flow[Never]:
+        """Make a flow that gives nothing and does not end.
+
+        Shape: 0 items out; waits until it is cancelled.
+
+        Example:
+            >>> print(Flow.never().on_start(print))
+            Flow.never().on_start(print)
+
+        Source: RxJS `NEVER`.
+        """
+        return made((sources.never,), ((),))
+
+    @staticmethod
+    def fail(error: BaseException) -> Flow[Never]:
+        """Make a flow that raises `error`, the same object at each collection.
+
+        Args:
+            error: An exception, not a class of them.
+
+        Shape: 0 items out, then the error.
+
+        Raises:
+            TypeError: at the call, if `error` is not an exception object.
+
+        Example:
+            >>> run(Flow.fail(OSError("down")).catch(OSError).to_list)
+            []
+
+        Source: RxJS `throwError`.
+        """
+        if not isinstance(error, BaseException):
+            message = f"error must be an exception object; got {error!r}"
+            raise TypeError(message)
+        return made((sources.fail,), ((error,),))
+
+    @staticmethod
+    def interval(period: Duration, *, delay: Duration = 0) -> Flow[int]:
+        """Count from 0, at `delay`, `delay + period`, `delay + 2 * period` and so on.
+
+        ::
+
+            interval(2)            0-1-2-3-4…
+            interval(2, delay=1)   -0-1-2-3-4…
+
+        Args:
+            period: Between two ticks, in seconds or a timedelta; > 0.
+            delay: Before the first one, in seconds or a timedelta; >= 0.
+
+        Shape: ticks on a fixed grid, which does not drift. Those that a slow consumer
+            misses are skipped: the numbers tell. Ends never.
+
+        Raises:
+            TypeError: at the call, if one is not a number or a timedelta.
+            ValueError: at the call, if one is NaN, infinite or negative, or `period`
+                is 0.
+
+        Example:
+            >>> run(Flow.interval(0.5).take(3).to_list)
+            [0, 1, 2]
+
+        Source: RxJS `timer(delay, period)`; the grid is flowpy's.
+        """
+        values = (check_period("period", period), check_duration("delay", delay))
+        return made((sources.interval,), (values,))
+
+    @overload
+    @staticmethod
+    def unfold(seed: S, fn: Callback[[S], tuple[T, S] | None]) -> Flow[T]: ...
+    @overload
+    @staticmethod
+    def unfold(seed: S, fn: Callable[[S], tuple[T, S] | None]) -> Flow[T]: ...
+    @staticmethod
+    def unfold(seed: S, fn: Callable[[S], Any]) -> Flow[Any]:
+        """Make items from a state: pages, cursors, tokens.
+
+        Args:
+            seed: The first state.
+            fn: Gives `(item, next_state)` from a state, or None at the end.
+
+        Shape: an item for each call of `fn` but the last, one call a pull.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable; while running, if it gives
+                neither a pair nor None.
+
+        Example:
+            >>> halve = lambda n: (n, n // 2) if n else None
+            >>> run(Flow.unfold(20, halve).to_list)
+            [20, 10, 5, 2, 1]
+
+        Source: Rust `stream::unfold`; RxJS `generate`.
+        """
+        values = (seed, check_callable("fn", fn))
+        return made((sources.unfold,), (values,))
+
+    # ------------------------------------------------------------------ transform
+
+    @overload
+    def map(
+        self,
+        fn: Callback[[T_co], U],
+        *,
+        on_error: Callback[[Exception, T_co], V | Skip],
+    ) -> Flow[U | V]: ...
+    @overload
+    def map(
+        self,
+        fn: Callback[[T_co], U],
+        *,
+        on_error: Callable[[Exception, T_co], V | Skip],
+    ) -> Flow[U | V]: ...
+    @overload
+    def map(self, fn: Callback[[T_co], U], *, on_error: None = None) -> Flow[U]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[[T_co], U],
+        *,
+        on_error: Callback[[Exception, T_co], V | Skip],
+    ) -> Flow[U | V]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[[T_co], U],
+        *,
+        on_error: Callable[[Exception, T_co], V | Skip],
+    ) -> Flow[U | V]: ...
+    @overload
+    def map(self, fn: Callable[[T_co], U], *, on_error: None = None) -> Flow[U]: ...
+    def map(
+        self,
+        fn: Callable[[T_co], Any],
+        *,
+        on_error: Callable[[Exception, T_co], Any] | None = None,
+    ) -> Flow[Any]:
+        """Replace each item by what `fn` makes of it.
+
+        Args:
+            fn: Gives the new item; plain or async, awaited before the next pull.
+            on_error: Called with an error that `fn` raised and its item: gives the
+                item to put in its place, or `SKIP` for none. Left out, the error ends
+                the flow.
+
+        Shape: n items in, n out (fewer with `SKIP`), in order.
+
+        Raises:
+            TypeError: at the call, if `fn` or `on_error` is not callable.
+
+        Example:
+            >>> skip = lambda error, item: SKIP
+            >>> run(Flow.of("1", "x", "3").map(int, on_error=skip).to_list)
+            [1, 3]
+
+        Source: Kotlin Flow `map`; `on_error` is flowpy's.
+        """
+        check_callable("fn", fn)
+        if on_error is None:
+            return self._then(transform.map, fn)
+        check_callable("on_error", on_error)
+        return self._then(transform.map_or_else, fn, on_error)
+
+    @overload
+    def map_not_none(self, fn: Callback[[T_co], U | None]) -> Flow[U]: ...
+    @overload
+    def map_not_none(self, fn: Callable[[T_co], U | None]) -> Flow[U]: ...
+    def map_not_none(self, fn: Callable[[T_co], Any]) -> Flow[Any]:
+        """Replace each item by what `fn` makes of it, unless that is None.
+
+        Args:
+            fn: Gives the new item, or None for none.
+
+        Shape: n items in, 0..n out, in order.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable.
+
+        Example:
+            >>> prices = {"AAPL": 190.5}
+            >>> run(Flow.of("AAPL", "NONE").map_not_none(prices.get).to_list)
+            [190.5]
+
+        Source: Kotlin Flow `mapNotNull`.
+        """
+        return self._then(transform.map_not_none, check_callable("fn", fn))
+
+    @overload
+    def flat_map(self, fn: Callback[[T_co], AsyncIterable[U]]) -> Flow[U]: ...
+    @overload
+    def flat_map(self, fn: Callback[[T_co], Iterable[U]]) -> Flow[U]: ...
+    @overload
+    def flat_map(self, fn: Callable[[T_co], AsyncIterable[U]]) -> Flow[U]: ...
+    @overload
+    def flat_map(self, fn: Callable[[T_co], Iterable[U]]) -> Flow[U]: ...
+    def flat_map(self, fn: Callable[[T_co], Any]) -> Flow[Any]:
+        """Replace each item by all items of what `fn` makes of it, one after another.
+
+        Args:
+            fn: Gives a flow, an async iterable or an iterable; an async generator
+                function will do.
+
+        Shape: n items in, any number out, in order; an inner flow is read to its end
+            and closed before the next item is pulled.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable; while running, if what it
+                gives cannot be iterated.
+
+        Example:
+            >>> run(Flow.of("ab", "c").flat_map(list).to_list)
+            ['a', 'b', 'c']
+
+        Source: Kotlin Flow `flatMapConcat`.
+        """
+        return self._then(transform.flat_map, check_callable("fn", fn))
+
+    @overload
+    def flatten(self: Flow[AsyncIterable[U]]) -> Flow[U]: ...
+    @overload
+    def flatten(self: Flow[Iterable[U]]) -> Flow[U]: ...
+    def flatten(self) -> Flow[Any]:
+        """Give the items of the items, one inner flow after another.
+
+        Shape: n flows, async iterables or iterables in, their items out, in order.
+
+        Raises:
+            TypeError: while running, if an item cannot be iterated.
+
+        Example:
+            >>> run(Flow.of([1, 2], (3,)).flatten().to_list)
+            [1, 2, 3]
+
+        Source: Kotlin Flow `flattenConcat`.
+        """
+        return self._then(transform.flatten, itself)
+
+    def enumerate(self, start: int = 0) -> Flow[tuple[int, T_co]]:
+        """Pair each item with its number.
+
+        Args:
+            start: The number of the first item.
+
+        Shape: n items in, n tuples `(number, item)` out, in order.
+
+        Raises:
+            TypeError: at the call, if `start` is not an integer.
+
+        Example:
+            >>> run(Flow.of("a", "b").enumerate(1).to_list)
+            [(1, 'a'), (2, 'b')]
+
+        Source: Python's `enumerate`; Kotlin Flow `withIndex`.
+        """
+        return self._then(transform.enumerate, check_count("start", start, None))
+
+    def pairwise(self) -> Flow[tuple[T_co, T_co]]:
+        """Pair each item with the one before it.
+
+        Shape: n items in, n - 1 tuples `(before, item)` out. Holds 1 item.
+
+        Example:
+            >>> run(Flow.of(1, 4, 9).pairwise().map(lambda p: p[1] - p[0]).to_list)
+            [3, 5]
+
+        Source: Python's `itertools.pairwise`.
+        """
+        return self._then(transform.pairwise)
+
+    @overload
+    def scan(self, initial: A, fn: Callback[[A, T_co], A]) -> Flow[A]: ...
+    @overload
+    def scan(self, initial: A, fn: Callable[[A, T_co], A]) -> Flow[A]: ...
+    def scan(self, initial: A, fn: Callable[[A, T_co], Any]) -> Flow[A]:
+        """Give every intermediate value of a fold, `initial` first.
+
+        Args:
+            initial: The value before the first item.
+            fn: Gives the next value from the value so far and an item.
+
+        Shape: n items in, n + 1 out, in order; the first before anything is pulled.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable.
+
+        Example:
+            >>> run(Flow.of(1, 2, 3).scan(0, lambda total, n: total + n).to_list)
+            [0, 1, 3, 6]
+
+        Source: Kotlin Flow `scan`; `itertools.accumulate` with `initial`.
+        """
+        return self._then(transform.scan, initial, check_callable("fn", fn))
+
+    @overload
+    def running_reduce(self: Flow[S], fn: Callback[[S, S], S]) -> Flow[S]: ...
+    @overload
+    def running_reduce(self: Flow[S], fn: Callable[[S, S], S]) -> Flow[S]: ...
+    def running_reduce(self: Flow[S], fn: Callable[[S, S], Any]) -> Flow[S]:
+        """Give every intermediate value of a reduce, the first item first.
+
+        Args:
+            fn: Gives the next value from the value so far and an item.
+
+        Shape: n items in, n out, in order.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable.
+
+        Example:
+            >>> run(Flow.of(2, 5, 3).running_reduce(max).to_list)
+            [2, 5, 5]
+
+        Source: Kotlin Flow `runningReduce`; `itertools.accumulate`.
+        """
+        return self._then(transform.running_reduce, check_callable("fn", fn))
+
+    def on_each(self, fn: Callable[[T_co], object]) -> Flow[T_co]:
+        """Run `fn(item)` before each item is passed on.
+
+        Args:
+            fn: What to do; plain or async, its result is ignored.
+
+        Shape: n items in, the same n out.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable.
+
+        Example:
+            >>> run(Flow.of(1, 2).on_each(print).count)
+            1
+            2
+            2
+
+        Source: Kotlin Flow `onEach`.
+        """
+        return self._then(transform.on_each, check_callable("fn", fn))
+
+    # ----------------------------------------------------------- select and limit
+
+    @overload
+    def filter(self, predicate: Callable[[T_co], TypeIs[U]]) -> Flow[U]: ...
+    @overload
+    def filter(self, predicate: Callable[[T_co], TypeGuard[U]]) -> Flow[U]: ...
+    @overload
+    def filter(self, predicate: Callable[[T_co], object]) -> Flow[T_co]: ...
+    def filter(self, predicate: Callable[[T_co], object]) -> Flow[Any]:
+        """Pass on the items that `predicate` accepts.
+
+        Args:
+            predicate: The test; plain or async. A `TypeIs` or `TypeGuard` function
+                narrows the type of the items.
+
+        Shape: n items in, 0..n out, in order.
+
+        Raises:
+            TypeError: at the call, if `predicate` is not callable.
+
+        Example:
+            >>> run(Flow(range(6)).filter(lambda n: n % 2).to_list)
+            [1, 3, 5]
+
+        Source: Kotlin Flow `filter`.
+        """
+        return self._then(select.filter, check_callable("predicate", predicate))
+
+    def filter_not(self, predicate: Callable[[T_co], object]) -> Flow[T_co]:
+        """Pass on the items that `predicate` does not accept.
+
+        Args:
+            predicate: The test; plain or async.
+
+        Shape: n items in, 0..n out, in order.
+
+        Raises:
+            TypeError: at the call, if `predicate` is not callable.
+
+        Example:
+            >>> run(Flow.of("a", "", "b").filter_not(str.isspace).count)
+            3
+
+        Source: Kotlin Flow `filterNot`.
+        """
+        return self._then(select.filter_not, check_callable("predicate", predicate))
+
+    def filter_not_none(self: Flow[S | None]) -> Flow[S]:
+        """Pass on the items that are not None.
+
+        Shape: n items in, 0..n out, in order.
+
+        Example:
+            >>> run(Flow.of(1, None, 0).filter_not_none().to_list)
+            [1, 0]
+
+        Source: Kotlin Flow `filterNotNull`.
+        """
+        return self._then(select.filter_not_none)
+
+    @overload
+    def filter_is_instance(self, types: type[U], /) -> Flow[U]: ...
+    @overload
+    def filter_is_instance(self, types: type[U], t2: type[U2], /) -> Flow[U | U2]: ...
+    @overload
+    def filter_is_instance(
+        self, types: type[U], t2: type[U2], t3: type[U3], /
+    ) -> Flow[U | U2 | U3]: ...
+    @overload
+    def filter_is_instance(self, *types: type[U]) -> Flow[U]: ...
+    def filter_is_instance(self, *types: type[Any]) -> Flow[Any]:
+        """Pass on the items that are instances of one of `types`.
+
+        Args:
+            types: At least one class.
+
+        Shape: n items in, 0..n out, in order.
+
+        Raises:
+            TypeError: at the call, if there is no type or one is not a class.
+
+        Example:
+            >>> run(Flow.of(1, "a", 2.5).filter_is_instance(int, float).to_list)
+            [1, 2.5]
+
+        Source: Kotlin Flow `filterIsInstance`.
+        """
+        if not types or not all(isinstance(each, type) for each in types):
+            message = f"types must be classes, at least one; got {types!r}"
+            raise TypeError(message)
+        return self._then(select.filter_is_instance, types)
+
+    def distinct(
+        self,
+        key: Callable[[T_co], object] | None = None,
+        *,
+        max_size: int | None = None,
+    ) -> Flow[T_co]:
+        """Pass on the items that have not come before.
+
+        Args:
+            key: What to compare; left out, the items themselves. Must be hashable.
+            max_size: How many keys to remember at most, >= 1; the least recently seen
+                is forgotten first. Left out, all are remembered.
+
+        Shape: n items in, 0..n out, in order. Holds a key for each item passed on, or
+            `max_size` of them.
+
+        Raises:
+            TypeError: at the call, if `key` is not callable or `max_size` is not an
+                integer; while running, if a key cannot be hashed.
+            ValueError: at the call, if `max_size` is less than 1.
+
+        Example:
+            >>> run(Flow.of(3, 1, 3, 2).distinct().to_list)
+            [3, 1, 2]
+
+        Source: RxJS `distinct`; equality is `==`, so every nan passes.
+        """
+        check_optional_callable("key", key)
+        if max_size is not None:
+            size = check_count("max_size", max_size, 1)
+            return self._then(select.distinct_recent, key or itself, size)
+        if key is not None:
+            return self._then(select.distinct_by, key)
+        return self._then(select.distinct)
+
+    @overload
+    def distinct_until_changed(
+        self,
+        key: Callback[[T_co], K],
+        *,
+        equal: Callable[[K, K], object] | None = None,
+    ) -> Flow[T_co]: ...
+    @overload
+    def distinct_until_changed(
+        self,
+        key: Callable[[T_co], K],
+        *,
+        equal: Callable[[K, K], object] | None = None,
+    ) -> Flow[T_co]: ...
+    @overload
+    def distinct_until_changed(
+        self,
+        key: None = None,
+        *,
+        equal: Callable[[T_co, T_co], object] | None = None,
+    ) -> Flow[T_co]: ...
+    def distinct_until_changed(
+        self,
+        key: Callable[[T_co], Any] | None = None,
+        *,
+        equal: Callable[[Any, Any], object] | None = None,
+    ) -> Flow[T_co]:
+        """Pass on an item if it differs from the one passed on before it.
+
+        Args:
+            key: What to compare; left out, the items themselves.
+            equal: `equal(old, new)` tells whether they are the same; left out, `==`.
+
+        Shape: n items in, 1..n out, in order; the first always. Holds 1 key.
+
+        Raises:
+            TypeError: at the call, if `key` or `equal` is not callable.
+
+        Example:
+            >>> run(Flow.of(1, 1, 2, 1).distinct_until_changed().to_list)
+            [1, 2, 1]
+
+        Source: Kotlin Flow `distinctUntilChanged`: compared is the last item that was
+            passed on, not the last that came.
+        """
+        check_optional_callable("key", key)
+        check_optional_callable("equal", equal)
+        if key is None and equal is None:
+            return self._then(select.distinct_until_changed)
+        values = (key or itself, equal or equals)
+        return self._then(select.distinct_until_changed_by, *values)
+
+    def take(self, n: int) -> Flow[T_co]:
+        """Pass on the first `n` items, then close the source and end.
+
+        Args:
+            n: How many, >= 0. With 0 the source is never started.
+
+        Shape: 0..n items out, in order; pulls no more than `n`.
+
+        Raises:
+            TypeError: at the call, if `n` is not an integer.
+            ValueError: at the call, if `n` is negative.
+
+        Example:
+            >>> run(Flow(range(1000)).take(3).to_list)
+            [0, 1, 2]
+
+        Source: Kotlin Flow `take`: item n is passed on first, then the source closed.
+        """
+        return self._then(limit.take, check_count("n", n))
+
+    def take_last(self, n: int) -> Flow[T_co]:
+        """Pass on the last `n` items, when the flow has ended.
+
+        Args:
+            n: How many, >= 0. With 0 the source is never started.
+
+        Shape: 0..n items out, in order. Holds `n` items.
+
+        Raises:
+            TypeError: at the call, if `n` is not an integer.
+            ValueError: at the call, if `n` is negative.
+
+        Example:
+            >>> run(Flow(range(10)).take_last(2).to_list)
+            [8, 9]
+
+        Source: RxJS `takeLast`.
+        """
+        return self._then(limit.take_last, check_count("n", n))
+
+    def drop(self, n: int) -> Flow[T_co]:
+        """Leave out the first `n` items.
+
+        Args:
+            n: How many, >= 0.
+
+        Shape: n items fewer out than in, in order.
+
+        Raises:
+            TypeError: at the call, if `n` is not an integer.
+            ValueError: at the call, if `n` is negative.
+
+        Example:
+            >>> run(Flow.of("header", "row").drop(1).to_list)
+            ['row']
+
+        Source: Kotlin Flow `drop`.
+        """
+        return self._then(limit.drop, check_count("n", n))
+
+    def drop_last(self, n: int) -> Flow[T_co]:
+        """Leave out the last `n` items.
+
+        Args:
+            n: How many, >= 0.
+
+        Shape: n items fewer out than in, in order, each `n` items late. Holds `n`.
+
+        Raises:
+            TypeError: at the call, if `n` is not an integer.
+            ValueError: at the call, if `n` is negative.
+
+        Example:
+            >>> run(Flow.of("row", "footer").drop_last(1).to_list)
+            ['row']
+
+        Source: RxJS `skipLast`.
+        """
+        return self._then(limit.drop_last, check_count("n", n))
+
+    def take_while(
+        self, predicate: Callable[[T_co], object], *, inclusive: bool = False
+    ) -> Flow[T_co]:
+        """Pass on items until `predicate` refuses one, then close the source and end.
+
+        Args:
+            predicate: The test; plain or async.
+            inclusive: Whether the refused item is passed on too.
+
+        Shape: n items in, 0..n out, in order.
+
+        Raises:
+            TypeError: at the call, if `predicate` is not callable.
+
+        Example:
+            >>> run(Flow.of(1, 2, 9, 3).take_while(lambda n: n < 5).to_list)
+            [1, 2]
+
+        Source: Kotlin Flow `takeWhile`; `inclusive` as in RxJS.
+        """
+        check_callable("predicate", predicate)
+        stage = limit.take_through if inclusive else limit.take_while
+        return self._then(stage, predicate)
+
+    def drop_while(self, predicate: Callable[[T_co], object]) -> Flow[T_co]:
+        """Leave out items until `predicate` refuses one.
+
+        Args:
+            predicate: The test; not called any more after it refused an item.
+
+        Shape: n items in, 0..n out, in order.
+
+        Raises:
+            TypeError: at the call, if `predicate` is not callable.
+
+        Example:
+            >>> run(Flow.of(1, 2, 9, 3).drop_while(lambda n: n < 5).to_list)
+            [9, 3]
+
+        Source: Kotlin Flow `dropWhile`.
+        """
+        return self._then(limit.drop_while, check_callable("predicate", predicate))
+
+    # ---------------------------------------------------------------------- group
+
+    def chunked(self, size: int) -> Flow[list[T_co]]:
+        """Collect items into lists of `size`; the last one may be shorter.
+
+        ::
+
+            source       a-b-c-d-e|
+            chunked(2)   --x---y--(z|)
+
+        Args:
+            size: Items to a list, >= 1.
+
+        Shape: n items in, ceil(n / size) lists out, none empty. Holds `size` items.
+            Before an error comes the list of what had arrived.
+
+        Raises:
+            TypeError: at the call, if `size` is not an integer.
+            ValueError: at the call, if `size` is less than 1.
+
+        Example:
+            >>> run(Flow(range(5)).chunked(2).to_list)
+            [[0, 1], [2, 3], [4]]
+
+        Source: Kotlin Flow `chunked`, which loses the items before an error.
+        """
+        return self._then(group.chunked, check_count("size", size, 1))
+
+    def windowed(
+        self, size: int, step: int = 1, *, partial: bool = False
+    ) -> Flow[list[T_co]]:
+        """Give a list of the last `size` items after every `step` items.
+
+        Args:
+            size: Items to a window, >= 1.
+            step: From the start of a window to the start of the next, >= 1; items
+                between two windows are left out if it is larger than `size`.
+            partial: Whether the windows that the end cuts short are given too.
+
+        Shape: n items in; lists of `size` out, with `partial` shorter ones at the end,
+            none empty. Holds `size` items. An error drops what no full window showed.
+
+        Raises:
+            TypeError: at the call, if `size` or `step` is not an integer.
+            ValueError: at the call, if one is less than 1.
+
+        Example:
+            >>> run(Flow(range(5)).windowed(3).to_list)
+            [[0, 1, 2], [1, 2, 3], [2, 3, 4]]
+
+        Source: Kotlin's `windowed` on sequences.
+        """
+        check_count("size", size, 1)
+        check_count("step", step, 1)
+        return self._then(group.windowed, size, step, partial)
+
+    @overload
+    def chunked_by(self, key: Callback[[T_co], K]) -> Flow[tuple[K, list[T_co]]]: ...
+    @overload
+    def chunked_by(self, key: Callable[[T_co], K]) -> Flow[tuple[K, list[T_co]]]: ...
+    def chunked_by(self, key: Callable[[T_co], Any]) -> Flow[tuple[Any, list[T_co]]]:
+        """Collect neighbours of equal `key` into lists.
+
+        Args:
+            key: What to compare, with `==`.
+
+        Shape: n items in, a tuple `(key, items)` for each run out, none empty. Holds
+            the items of a run. Before an error comes the run of what had arrived.
+
+        Raises:
+            TypeError: at the call, if `key` is not callable.
+
+        Example:
+            >>> run(Flow.of("ab", "cd", "e").chunked_by(len).to_list)
+            [(2, ['ab', 'cd']), (1, ['e'])]
+
+        Source: Python's `itertools.groupby`.
+        """
+        return self._then(group.chunked_by, check_callable("key", key))
+
+    # -------------------------------------------------------------------- combine
+
+    def concat(self, *others: FlowLike[U]) -> Flow[T_co | U]:
+        """Give the items of this flow, then those of each other.
+
+        Args:
+            others: Flows, async iterables or iterables, each started and closed in
+                its turn.
+
+        Shape: all items of all flows, in order.
+
+        Raises:
+            TypeError: at the call, if one cannot be iterated.
+
+        Example:
+            >>> run(Flow.of(1).concat(Flow.of(2), [3]).to_list)
+            [1, 2, 3]
+
+        Source: RxJS `concat`.
+        """
+        return as_flow(self)._then(combine.concat, flows(others))
+
+    def start_with(self, *items: U) -> Flow[T_co | U]:
+        """Give `items`, then those of this flow.
+
+        Shape: the given items first, before anything is pulled.
+
+        Example:
+            >>> run(Flow.of(2, 3).start_with(0, 1).to_list)
+            [0, 1, 2, 3]
+
+        Source: RxJS `startWith`.
+        """
+        return as_flow(self)._then(combine.start_with, items)
+
+    def end_with(self, *items: U) -> Flow[T_co | U]:
+        """Give the items of this flow, then `items`.
+
+        Shape: the given items last, after a normal end only.
+
+        Example:
+            >>> run(Flow.of(0, 1).end_with(2).to_list)
+            [0, 1, 2]
+
+        Source: RxJS `endWith`.
+        """
+        return as_flow(self)._then(combine.end_with, items)
+
+    @overload
+    def zip(self, *, strict: bool = False) -> Flow[tuple[T_co]]: ...
+    @overload
+    def zip(
+        self, other: FlowLike[U], /, *, strict: bool = False
+    ) -> Flow[tuple[T_co, U]]: ...
+    @overload
+    def zip(
+        self, other: FlowLike[U], o2: FlowLike[U2], /, *, strict: bool = False
+    ) -> Flow[tuple[T_co, U, U2]]: ...
+    @overload
+    def zip(
+        self,
+        other: FlowLike[U],
+        o2: FlowLike[U2],
+        o3: FlowLike[U3],
+        /,
+        *,
+        strict: bool = False,
+    ) -> Flow[tuple[T_co, U, U2, U3]]: ...
+    @overload
+    def zip(
+        self,
+        other: FlowLike[U],
+        o2: FlowLike[U2],
+        o3: FlowLike[U3],
+        o4: FlowLike[U4],
+        /,
+        *,
+        strict: bool = False,
+    ) -> Flow[tuple[T_co, U, U2, U3, U4]]: ...
+    @overload
+    def zip(
+        self, *others: FlowLike[U], strict: bool = False
+    ) -> Flow[tuple[T_co | U, ...]]: ...
+    def zip(self, *others: FlowLike[Any], strict: bool = False) -> Flow[Any]:
+        """Give tuples of the first items of all flows, of the second ones, and so on.
+
+        Args:
+            others: Flows, async iterables or iterables.
+            strict: Whether flows of different lengths are an error.
+
+        Shape: as many tuples as the shortest flow has items; with its end the others
+            are closed at once. The sides are pulled one after the other.
+
+        Raises:
+            TypeError: at the call, if one cannot be iterated.
+            ValueError: while running, if `strict` and one flow ended before another.
+
+        Example:
+            >>> run(Flow.of("a", "b").zip(range(9)).to_list)
+            [('a', 0), ('b', 1)]
+
+        Source: Python's `zip`; Kotlin Flow `zip`.
+        """
+        return as_flow(self)._then(combine.zip, flows(others), strict)
+
+    def interleave(self, *others: FlowLike[U]) -> Flow[T_co | U]:
+        """Give one item of each flow in turn; one that has ended is passed over.
+
+        Args:
+            others: Flows, async iterables or iterables.
+
+        Shape: all items of all flows, each flow's in order.
+
+        Raises:
+            TypeError: at the call, if one cannot be iterated.
+
+        Example:
+            >>> run(Flow.of(1, 2, 3).interleave("ab").to_list)
+            [1, 'a', 2, 'b', 3]
+
+        Source: the recipe `roundrobin` of Python's itertools.
+        """
+        return as_flow(self)._then(combine.interleave, flows(others))
+
+    # ------------------------------------------------------ errors and life cycle
+
+    @overload
+    def catch(self, *types: type[Exception], handler: None = None) -> Flow[T_co]: ...
+    @overload
+    def catch(
+        self, *types: type[E], handler: Callback[[E], AsyncIterable[U] | None]
+    ) -> Flow[T_co | U]: ...
+    @overload
+    def catch(
+        self, *types: type[E], handler: Callback[[E], Iterable[U] | None]
+    ) -> Flow[T_co | U]: ...
+    @overload
+    def catch(
+        self, *types: type[E], handler: Callable[[E], AsyncIterable[U] | None]
+    ) -> Flow[T_co | U]: ...
+    @overload
+    def catch(
+        self, *types: type[E], handler: Callable[[E], Iterable[U] | None]
+    ) -> Flow[T_co | U]: ...
+    @overload
+    def catch(self, *types: type[E], handler: Callable[[E], object]) -> Flow[T_co]: ...
+    def catch(
+        self,
+        *types: type[Exception],
+        handler: Callable[[Any], object] | None = None,
+    ) -> Flow[Any]:
+        """End the flow at an error from above, or go on with something else.
+
+        Args:
+            types: Subclasses of Exception; left out, all of them.
+            handler: Called with the error; if it gives a flow, an async iterable or an
+                iterable, the items of that follow. Anything else ends the flow.
+
+        Shape: the items before the error, then those that `handler` gives. The source
+            is closed before `handler` is called.
+
+        Raises:
+            TypeError: at the call, if a type is not a subclass of Exception or
+                `handler` is not callable.
+
+        Errors of `handler`, errors raised further down the chain and cancellation are
+        not caught.
+
+        Example:
+            >>> lost = Flow.of(1, 0).map(lambda n: 6 // n)
+            >>> run(lost.catch(ZeroDivisionError, handler=lambda e: [-1]).to_list)
+            [6, -1]
+
+        Source: Kotlin Flow `catch`.
+        """
+        check_error_types("types", types)
+        check_optional_callable("handler", handler)
+        return self._then(recover.catch, types or (Exception,), handler)
+
+    def retry(
+        self,
+        times: int | None = None,
+        *,
+        on: type[Exception]
+        | tuple[type[Exception], ...]
+        | Callable[[Exception], object] = Exception,
+        backoff: Duration = 0,
+        factor: float = 2,
+        max_backoff: Duration = 60,
+        jitter: bool | Random = True,
+        reset: bool = True,
+    ) -> Flow[T_co]:
+        """Collect what is above again after an error.
+
+        Attempt n, counted from 0, comes after `backoff * factor**n` seconds, at most
+        `max_backoff`.
+
+        Args:
+            times: How many times at most, >= 0; left out, without end.
+            on: Which errors: a class, a tuple of classes or a predicate.
+            backoff: The first wait, in seconds or a timedelta, >= 0.
+            factor: What the wait is multiplied by each time, >= 0.
+            max_backoff: The longest wait, in seconds or a timedelta, >= 0.
+            jitter: Whether each wait is shortened at random by up to a half, so that
+                clients that failed together don't return together. A
+                `random.Random` makes it repeatable.
+            reset: Whether the count starts anew once an item came through.
+
+        Shape: the items of all attempts; those already passed on are not taken back.
+
+        Raises:
+            TypeError: at the call, if an argument is of the wrong type.
+            ValueError: at the call, if a number is negative, NaN or infinite.
+            FlowConsumedError: while running, if what is above can't be collected
+                again; its cause is the error that asked for it.
+
+        Example:
+            >>> attempts = iter([OSError("busy"), None])
+            >>> def fetch():
+            ...     if error := next(attempts):
+            ...         raise error
+            ...     return ["ok"]
+            >>> run(Flow(fetch).retry(3, on=OSError, backoff=0.1).to_list)
+            ['ok']
+
+        Source: Kotlin Flow `retry`; backoff with equal jitter as in the AWS
+            Architecture Blog, "Exponential Backoff And Jitter".
+        """
+        if times is not None:
+            times = check_count("times", times)
+        if callable(on) and not isinstance(on, type):
+            check_callable("on", on)
+        else:
+            check_error_types("on", on)
+        check_type("jitter", jitter, bool, Random)
+        return self._then(
+            recover.retry,
+            times,
+            on,
+            check_duration("backoff", backoff),
+            check_number("factor", factor),
+            check_duration("max_backoff", max_backoff),
+            jitter,
+            reset,
+        )
+
+    @overload
+    def retry_when(
+        self, fn: Callback[[Exception, int], bool | Duration]
+    ) -> Flow[T_co]: ...
+    @overload
+    def retry_when(
+        self, fn: Callable[[Exception, int], bool | Duration]
+    ) -> Flow[T_co]: ...
+    def retry_when(self, fn: Callable[[Exception, int], Any]) -> Flow[T_co]:
+        """Collect what is above again for as long as `fn` says.
+
+        Args:
+            fn: Called with the error and the number of attempts made before this one,
+                from 0: True collects again, a number of seconds or a timedelta does so
+                after that time, False lets the error pass.
+
+        Shape: the items of all attempts; those already passed on are not taken back.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable; while running, if it gives
+                something else.
+            ValueError: while running, if the seconds are negative, NaN or infinite.
+            FlowConsumedError: while running, if what is above can't be collected
+                again; its cause is the error that asked for it.
+
+        Example:
+            >>> twice = lambda error, attempt: attempt < 2
+            >>> flow = Flow.fail(OSError()).on_start(lambda: print("try"))
+            >>> run(flow.retry_when(twice).catch().to_list)
+            try
+            try
+            try
+            []
+
+        Source: Kotlin Flow `retryWhen`.
+        """
+        return self._then(recover.retry_when, check_callable("fn", fn))
+
+    def on_start(self, fn: Callable[[], object]) -> Flow[T_co]:
+        """Run `fn()` before the source is started.
+
+        Args:
+            fn: What to do; plain or async. If it fails, the source is not started.
+
+        Shape: n items in, the same n out.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable.
+
+        Example:
+            >>> run(Flow.of(1).on_start(lambda: print("go")).to_list)
+            go
+            [1]
+
+        Source: Kotlin Flow `onStart`.
+        """
+        return self._then(lifecycle.on_start, check_callable("fn", fn))
+
+    def on_completion(self, fn: Callable[[BaseException | None], object]) -> Flow[T_co]:
+        """Run `fn(error)` when the flow above has ended, however it did.
+
+        Args:
+            fn: Gets None at the normal end and after a stop or an error further down
+                the chain, else the error from above, cancellation included. An error
+                of its own is raised, the first one as its context.
+
+        Shape: n items in, the same n out; `fn` runs once per collection, after the
+            source has been closed.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable.
+
+        Example:
+            >>> run(Flow.of(1, 2).on_completion(print).first)
+            None
+            1
+
+        Source: Kotlin Flow `onCompletion`.
+        """
+        return self._then(lifecycle.on_completion, check_callable("fn", fn))
+
+    def on_empty(self, fn: Callable[[], object]) -> Flow[T_co]:
+        """Run `fn()` if the flow ends without an item.
+
+        Args:
+            fn: What to do; plain or async.
+
+        Shape: n items in, the same n out.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable.
+
+        Example:
+            >>> run(Flow([]).on_empty(lambda: print("nothing")).to_list)
+            nothing
+            []
+
+        Source: Kotlin Flow `onEmpty`.
+        """
+        return self._then(lifecycle.on_empty, check_callable("fn", fn))
+
+    def if_empty(self, *items: U) -> Flow[T_co | U]:
+        """Give `items` if the flow ends without one of its own.
+
+        Shape: n items in, the same n out, or the given ones.
+
+        Example:
+            >>> run(Flow([]).if_empty("none").to_list)
+            ['none']
+
+        Source: RxJS `defaultIfEmpty`.
+        """
+        return self._then(lifecycle.if_empty, items)
+
+    def log(self, name: str | None = None, level: int | str = "INFO") -> Flow[T_co]:
+        """Write items, the end and errors to a logger.
+
+        Args:
+            name: Of the logger, as for `logging.getLogger`; left out, `"flowpy"`.
+            level: Of the records, a number or a name; an error is written at ERROR or
+                above, with its traceback.
+
+        Shape: n items in, the same n out, n + 1 records.
+
+        Raises:
+            TypeError: at the call, if `name` is not a string or `level` neither a
+                number nor a string.
+            ValueError: at the call, if there is no level of that name.
+
+        Example:
+            >>> run(Flow.of(1, 2).log("app.ticks").to_list)
+            [1, 2]
+
+        Source: Reactor `log`.
+        """
+        check_type("name", name, str, NoneType)
+        return self._then(lifecycle.log, name, check_level("level", level))
+
+    # -------------------------------------------------------------- ending a flow
+
+    def __aiter__(self) -> AsyncGenerator[T_co, None]:  # noqa: PYI058 - to be closed
+        return self._open()
+
+    def open(self) -> closing[AsyncGenerator[T_co, None]]:
+        """Iterate in a block that has closed everything when it is left.
+
+        After a `break` out of a bare `async for`, the event loop closes the flow a
+        little later, in a task of its own; this does it before the next line.
+
+        ::
+
+            async with flow.open() as items:
+                async for x in items:
+                    break
+
+        Shape: the items, in order; one collection.
+
+        Example:
+            >>> async def main():
+            ...     async with Flow(range(9)).open() as items:
+            ...         return await anext(items)
+            >>> run(main)
+            0
+
+        Source: PEP 533, and `contextlib.aclosing`.
+        """
+        return closing(aiter(self))
+
+    def iter_blocking(
+        self, *, backend: Backend = "asyncio"
+    ) -> Generator[T_co, None, None]:
+        """Iterate from plain code, with an event loop in a thread of its own.
+
+        Args:
+            backend: The event loop: `"asyncio"`, `"uvloop"` or `"trio"`.
+
+        Shape: the items, in order; one is pulled when one is asked for. Leaving the
+            loop closes the flow before the next line (on CPython; elsewhere close the
+            iterator).
+
+        Raises:
+            ValueError: at the call, if there is no such backend.
+            ModuleNotFoundError: at the call, if the backend is not installed.
+            RuntimeError: at the call, inside a running event loop.
+
+        Example:
+            >>> for n in Flow.of(1, 2).iter_blocking():
+            ...     print(n)
+            1
+            2
+
+        Source: flowpy's own.
+        """
+        return iterate_blocking(self.open, backend)
+
+    # ------------------------------------------------------------------ around it
+
+    def pipe(
+        self,
+        fn: Callable[Concatenate[Flow[T_co], P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Return `fn(flow, *args, **kwargs)`, so that own operators read like others.
+
+        Args:
+            fn: A function whose first parameter is a flow; one made with `@flow` is
+                an operator.
+            args: Its other arguments.
+            kwargs: Its other arguments, by name.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable.
+
+        Example:
+            >>> def evens(numbers):
+            ...     return numbers.filter(lambda n: n % 2 == 0)
+            >>> run(Flow(range(5)).pipe(evens).to_list)
+            [0, 2, 4]
+
+        Source: `pipe` of pandas and polars.
+        """
+        return check_callable("fn", fn)(self, *args, **kwargs)
+
+
+def made(stages: Stages, values: Values) -> Flow[Any]:
+    """Return a flow of these stages."""
+    kind: type[Flow[Any]] = Flow
+    flow = object.__new__(kind)
+    flow._stages = stages
+    flow._values = values
+    return flow
+
+
+def as_flow(value: Any) -> Flow[Any]:
+    """Return `value` as a flow, which can say when it is used up."""
+    return value if isinstance(value, Flow) else Flow(value)  # pyright: ignore[reportUnknownVariableType] - of Any
+
+
+def flows(others: tuple[Any, ...]) -> tuple[Flow[Any], ...]:
+    """Return each of `others` as a flow."""
+    return tuple(map(as_flow, others))

@@ -1,0 +1,226 @@
+"""How flowpy iterates what it is given: opened once, in turns, closed by who iterates.
+
+Operators use `closing` around every loop; plain iterables are read through `Turns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+)
+from functools import partial
+from itertools import chain, islice
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeGuard, TypeVar
+
+from flowpy._errors import FlowConsumedError
+from flowpy._scheduler import current_scheduler
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from flowpy._types import FlowLike, Items
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+I_co = TypeVar("I_co", bound=AsyncIterator[Any], covariant=True)
+
+TURN = 0.001
+"""Seconds that a plain iterable may keep the event loop before others get a turn."""
+
+SLICE = 256
+"""Items between two looks at the clock, at most; fewer where items take long."""
+
+
+def is_async_iterable(value: object) -> TypeGuard[AsyncIterable[Any]]:
+    """Tell whether `async for` takes `value`; a class is not its instances."""
+    return hasattr(type(value), "__aiter__")
+
+
+def is_plain_iterable(value: object) -> TypeGuard[Iterable[Any]]:
+    """Tell whether `for` takes `value`; a class is not its instances."""
+    kind = type(value)
+    return hasattr(kind, "__iter__") or hasattr(kind, "__getitem__")
+
+
+def is_one_shot(value: object) -> bool:
+    """Tell whether `value` is an iterator, which can be read only once."""
+    kind = type(value)
+    return hasattr(kind, "__anext__") or hasattr(kind, "__next__")
+
+
+class closing(Generic[I_co]):
+    """`async with closing(items):` closes what is iterated, however the block ends.
+
+    Unlike `contextlib.aclosing` it takes iterators that cannot be closed, keeps the
+    error that came first, and takes the GeneratorExit out of the group that a task
+    group around a `yield` makes of it (python-trio/trio#3324).
+    """
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: I_co) -> None:
+        self._items = items
+
+    async def __aenter__(self) -> I_co:
+        return self._items
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        close: Callable[[], Awaitable[object]] | None
+        close = getattr(self._items, "aclose", None)
+        if close is None:
+            return
+        try:
+            await close()
+        except BaseExceptionGroup as group:
+            rest = group.split(GeneratorExit)[1]
+            if rest is not None:
+                keep_first(error, rest)
+        except Exception as late:  # noqa: BLE001 - noted or raised
+            keep_first(error, late)
+
+
+def keep_first(error: BaseException | None, late: BaseException) -> None:
+    """Settle which error goes on when closing failed: the first, `late` noted on it.
+
+    A close or a cancellation is not an error that could hide another: then `late`
+    itself is raised. To be called while `late` is being handled.
+    """
+    if isinstance(late, Exception) and isinstance(
+        error, (Exception, KeyboardInterrupt, SystemExit)
+    ):
+        error.add_note(f"while closing, also raised: {late!r}")
+    else:
+        raise late
+
+
+class Turns(Generic[T]):
+    """A plain iterable, read in slices between which other tasks get their turn.
+
+    ::
+
+        with Turns(iterable) as turns:
+            for part in turns:
+                for x in part:
+                    ...
+                await turns.over()
+
+    A checkpoint an item would cost 40 times the loop itself, none at all would let an
+    endless iterable hang the program. So the clock is read once a slice, and a slice
+    gets shorter when its items took long. The slices are lazy: nothing is pulled ahead,
+    and an iterator that has ended is not asked again.
+    """
+
+    __slots__ = ("_closes", "_due", "_ended", "_items", "_iterator", "_size")
+
+    def __init__(self, iterable: Iterable[T], *, closes: bool = True) -> None:
+        self._closes = closes
+        self._iterator = iter(iterable)
+        self._ended: list[None] = []
+        # When the iterable ends, `chain` asks the second iterator, whose only call
+        # marks the end and gives the sentinel that stops it: no test for each item.
+        mark = partial(self._ended.append, None)
+        self._items = chain(self._iterator, iter(mark, None))
+        self._size = 1
+        self._due = monotonic() + TURN
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        close = getattr(self._iterator, "close", None) if self._closes else None
+        if close is None:
+            return
+        try:
+            close()
+        except Exception as late:  # noqa: BLE001 - noted or raised
+            keep_first(error, late)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Iterator[T]:
+        if self._ended:
+            raise StopIteration
+        return islice(self._items, self._size)
+
+    def stop(self) -> None:
+        """Make the current slice the last one."""
+        self._ended.append(None)
+
+    async def over(self) -> None:
+        """Say that a slice has been read: where the turn is over, let others run."""
+        if monotonic() < self._due:
+            self._size = min(2 * self._size, SLICE)
+        else:
+            self._size = max(self._size // 2, 1)
+            await current_scheduler().checkpoint()
+            self._due = monotonic() + TURN
+
+
+async def read_in_turns(iterable: Iterable[T], *, closes: bool = True) -> Items[T]:
+    """Give the items of a plain iterable."""
+    with Turns(iterable, closes=closes) as turns:
+        for part in turns:
+            for x in part:
+                yield x
+            await turns.over()
+
+
+def opened(value: FlowLike[T]) -> AsyncIterator[T]:
+    """Return a fresh async iterator over a flow, an async iterable or an iterable."""
+    if isinstance(value, AsyncIterable):
+        return aiter(value)
+    return read_in_turns(value)
+
+
+def check_inner(value: FlowLike[T]) -> Iterable[T]:
+    """Return what a user's function gave, known not to be async, if it can be read."""
+    if is_plain_iterable(value):
+        return value
+    message = f"expected a flow, an async iterable or an iterable; got {value!r}"
+    raise TypeError(message)
+
+
+class Once(Generic[T]):
+    """A one-shot iterator that says so when it is asked for a second time."""
+
+    __slots__ = ("_iterator", "kind")
+
+    def __init__(self, iterator: AsyncIterator[T] | Iterator[T]) -> None:
+        self._iterator: Any = iterator
+        self.kind = type(iterator).__name__
+
+    def _hand_out(self) -> Any:
+        iterator, self._iterator = self._iterator, None
+        if iterator is None:
+            message = (
+                f"this flow wraps a one-shot {self.kind}, which can be collected "
+                "once; pass what it was made from, or a function that makes a new "
+                "one each time: Flow(lambda: ...)"
+            )
+            raise FlowConsumedError(message)
+        return iterator
+
+    def __iter__(self) -> Iterator[T]:
+        iterator: Iterator[T] = self._hand_out()
+        return iterator
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        iterator: AsyncIterator[T] = self._hand_out()
+        return iterator

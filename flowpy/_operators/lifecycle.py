@@ -1,0 +1,85 @@
+"""Operators that watch a flow begin, end and fail: on_start, on_completion, log."""
+
+from __future__ import annotations
+
+from logging import ERROR, getLogger
+from typing import TYPE_CHECKING, TypeVar
+
+from flowpy._chain import operator
+from flowpy._iterating import closing
+
+if TYPE_CHECKING:
+    from flowpy._types import Callback, Items
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@operator
+async def on_start(source: Items[T], fn: Callback[[], object]) -> Items[T]:
+    await fn()
+    async with closing(source):
+        async for x in source:
+            yield x
+
+
+@operator(seam="tells an error above it from a stop below it")
+async def on_completion(
+    source: Items[T], fn: Callback[[BaseException | None], object]
+) -> Items[T]:
+    try:
+        async with closing(source):
+            async for x in source:
+                yield x
+    except GeneratorExit:
+        await fn(None)
+        raise
+    except BaseException as error:
+        await fn(error)
+        raise
+    await fn(None)
+
+
+@operator
+async def on_empty(source: Items[T], fn: Callback[[], object]) -> Items[T]:
+    empty = True
+    async with closing(source):
+        async for x in source:
+            empty = False
+            yield x
+    if empty:
+        await fn()
+
+
+@operator
+async def if_empty(source: Items[T], items: tuple[U, ...]) -> Items[T | U]:
+    empty = True
+    async with closing(source):
+        async for x in source:
+            empty = False
+            yield x
+    if empty:
+        for y in items:
+            yield y
+
+
+@operator(seam="tells an error above it from a stop below it")
+async def log(source: Items[T], name: str | None, level: int) -> Items[T]:
+    logger = getLogger(name or "flowpy")
+    count = 0
+    try:
+        async with closing(source):
+            async for x in source:
+                logger.log(level, "item %d: %r", count, x)
+                count += 1
+                yield x
+    except GeneratorExit:
+        logger.log(level, "stopped after %d items", count)
+        raise
+    except Exception:
+        logger.log(max(level, ERROR), "failed after %d items", count, exc_info=True)
+        raise
+    except BaseException as cancelled:
+        logger.log(level, "cancelled after %d items: %r", count, cancelled)
+        raise
+    logger.log(level, "ended after %d items", count)

@@ -1,0 +1,134 @@
+"""The shim between flowpy and its event loops: the one place that asks which runs.
+
+Nothing outside this package imports asyncio or trio; what is the same on both comes
+from anyio.
+"""
+
+from __future__ import annotations
+
+import sys
+from asyncio import get_running_loop
+from functools import cache
+from importlib.util import find_spec
+from inspect import isawaitable, iscoroutine
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+
+import anyio
+from typing_extensions import TypeVarTuple
+
+from flowpy._scheduler._protocol import Scheduler
+from flowpy._scheduler.asyncio import AsyncioScheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["Backend", "Scheduler", "backend_options", "current_scheduler", "run"]
+
+R = TypeVar("R")
+Args = TypeVarTuple("Args")
+
+Backend: TypeAlias = Literal["asyncio", "uvloop", "trio"]
+
+_BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "asyncio": ("asyncio", {}),
+    "uvloop": ("asyncio", {"use_uvloop": True}),
+    "trio": ("trio", {}),
+}
+"""For each backend: the name and the options that anyio knows it by."""
+
+_ASYNCIO = AsyncioScheduler()
+
+
+@cache
+def _trio_scheduler() -> Scheduler:
+    from flowpy._scheduler.trio import TrioScheduler  # noqa: PLC0415 - an extra
+
+    return TrioScheduler()
+
+
+def current_scheduler() -> Scheduler:
+    """Return the scheduler of the current task; RuntimeError outside of a loop."""
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return _trio_scheduler()
+    get_running_loop()
+    return _ASYNCIO
+
+
+def in_event_loop() -> bool:
+    """Tell whether this thread is running an event loop right now."""
+    try:
+        current_scheduler()
+    except RuntimeError:
+        return False
+    return True
+
+
+def backend_options(backend: str) -> tuple[str, dict[str, Any]]:
+    """Return how anyio calls `backend`, an installed one.
+
+    Raises:
+        ValueError: if flowpy knows no such backend.
+        ModuleNotFoundError: if it is not installed.
+    """
+    installed = [name for name in _BACKENDS if find_spec(name) is not None]
+    here = ", ".join(map(repr, installed))
+    if backend not in _BACKENDS:
+        missing = [name for name in _BACKENDS if name not in installed]
+        more = "".join(
+            f'; {name!r} after: pip install "flowpy-stream[{name}]"' for name in missing
+        )
+        message = f"backend must be one of {here}{more}; got {backend!r}"
+        raise ValueError(message)
+    if backend not in installed:
+        message = (
+            f"backend {backend!r} is not installed: "
+            f'pip install "flowpy-stream[{backend}]"; there is {here}'
+        )
+        raise ModuleNotFoundError(message, name=backend)
+    return _BACKENDS[backend]
+
+
+def run(
+    fn: Callable[[*Args], Awaitable[R]],
+    *args: *Args,
+    backend: Backend = "asyncio",
+) -> R:
+    """Run an async function to its end in a new event loop and return its result.
+
+    Args:
+        fn: An async function, or a flow's bound ending, such as `flow.to_list`.
+        args: What to call it with.
+        backend: `"asyncio"`, `"uvloop"` or `"trio"`.
+
+    Raises:
+        ValueError: at the call, if there is no such backend.
+        ModuleNotFoundError: at the call, if the backend is not installed; it says how
+            to install it.
+        TypeError: at the call, if `fn` is a coroutine or gives nothing to await.
+        RuntimeError: at the call, inside a running event loop.
+
+    Example:
+        >>> run(Flow.of(1, 2, 3).to_list)
+        [1, 2, 3]
+
+    Source: `anyio.run`.
+    """
+    if iscoroutine(fn):
+        fn.close()
+    if not callable(fn):
+        message = (
+            "fn must be an async function, called with args by run: "
+            f"run(main), not run(main()); got {fn!r}"
+        )
+        raise TypeError(message)
+    name, options = backend_options(backend)
+
+    async def main() -> R:
+        result = fn(*args)
+        if not isawaitable(result):
+            message = f"fn must be an async function; {fn!r} returned {result!r}"
+            raise TypeError(message)
+        return await result
+
+    return anyio.run(main, backend=name, backend_options=options)

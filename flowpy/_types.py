@@ -1,0 +1,60 @@
+"""The names that signatures are written in: type variables, aliases, sentinels.
+
+No behaviour lives here, and nothing here imports another module of flowpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Callable,
+    Coroutine,
+    Iterable,
+)
+from datetime import timedelta
+from enum import Enum
+from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+Items: TypeAlias = AsyncGenerator[T, None]
+"""What a stage reads and gives: an async generator, so that it can be closed."""
+
+Ending: TypeAlias = Coroutine[Any, Any, T]
+"""What an ending returns: collection starts when it is awaited."""
+
+Callback: TypeAlias = Callable[P, Coroutine[Any, Any, T]]
+"""A function to await. Operators see every function that a user passed as one: what is
+annotated with it there is adapted when a collection starts (`_callbacks`).
+"""
+
+Duration: TypeAlias = float | timedelta
+"""A number of seconds, or a timedelta."""
+
+FlowLike: TypeAlias = AsyncIterable[T] | Iterable[T]
+"""What stands beside a flow in `concat`, `zip` and their like; flows are included."""
+
+
+class _Missing(Enum):
+    MISSING = "MISSING"
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+class _Skip(Enum):
+    SKIP = "SKIP"
+
+    def __repr__(self) -> str:
+        return "SKIP"
+
+
+Missing: TypeAlias = Literal[_Missing.MISSING]
+MISSING: Final = _Missing.MISSING
+"""The default that means "not given", where None is a value like any other."""
+
+Skip: TypeAlias = Literal[_Skip.SKIP]
+SKIP: Final = _Skip.SKIP
+"""What `map(on_error=...)` returns to drop the item that failed."""
