@@ -57,7 +57,7 @@ class Terminals(Chain, Generic[T_co]):
             TypeError: at the call, if `fn` is not callable.
 
         Example:
-            >>> run(Flow.of("a", "b").collect(print))
+            >>> run(Flow.of("a", "b").collect, print)
             a
             b
 
@@ -151,7 +151,7 @@ class Terminals(Chain, Generic[T_co]):
                 pair.
 
         Example:
-            >>> run(Flow.of("one", "three").to_dict(value=len))
+            >>> run(lambda: Flow.of("one", "three").to_dict(value=len))
             {'one': 3, 'three': 5}
 
         Source: Kotlin Flow `associate`, `associateBy`, `associateWith`.
@@ -180,7 +180,7 @@ class Terminals(Chain, Generic[T_co]):
                 cannot be hashed.
 
         Example:
-            >>> run(Flow.of(1, 2, 3).to_groups(lambda n: n % 2))
+            >>> run(Flow.of(1, 2, 3).to_groups, lambda n: n % 2)
             {1: [1, 3], 0: [2]}
 
         Source: Kotlin Flow `groupBy`, which also waits for the end.
@@ -214,7 +214,7 @@ class Terminals(Chain, Generic[T_co]):
             FlowEmptyError: while running, if no item counts and there is no default.
 
         Example:
-            >>> run(Flow(range(10)).first(lambda n: n > 4))
+            >>> run(Flow(range(10)).first, lambda n: n > 4)
             5
 
         Source: Kotlin Flow `first`.
@@ -240,7 +240,7 @@ class Terminals(Chain, Generic[T_co]):
             FlowEmptyError: while running, if no item came and there is no default.
 
         Example:
-            >>> run(Flow(range(10)).last())
+            >>> run(Flow(range(10)).last)
             9
 
         Source: Kotlin Flow `last`.
@@ -264,7 +264,7 @@ class Terminals(Chain, Generic[T_co]):
             ValueError: while running, as soon as a second item comes.
 
         Example:
-            >>> run(Flow.of("only").single())
+            >>> run(Flow.of("only").single)
             'only'
 
         Source: Kotlin Flow `single`.
@@ -288,7 +288,7 @@ class Terminals(Chain, Generic[T_co]):
             TypeError: at the call, if `fn` is not callable.
 
         Example:
-            >>> run(Flow.of(1, 2, 3).fold("", lambda text, n: f"{text}{n}"))
+            >>> run(Flow.of(1, 2, 3).fold, "", lambda text, n: f"{text}{n}")
             '123'
 
         Source: Kotlin Flow `fold`.
@@ -312,7 +312,7 @@ class Terminals(Chain, Generic[T_co]):
             FlowEmptyError: while running, if no item came.
 
         Example:
-            >>> run(Flow.of(3, 4, 5).reduce(lambda a, b: a * b))
+            >>> run(Flow.of(3, 4, 5).reduce, lambda a, b: a * b)
             60
 
         Source: Kotlin Flow `reduce`.
@@ -331,7 +331,7 @@ class Terminals(Chain, Generic[T_co]):
             TypeError: at the call, if `predicate` is not callable.
 
         Example:
-            >>> run(Flow(range(10)).count(lambda n: n % 3 == 0))
+            >>> run(Flow(range(10)).count, lambda n: n % 3 == 0)
             4
 
         Source: Kotlin Flow `count`.
@@ -359,7 +359,7 @@ class Terminals(Chain, Generic[T_co]):
                 running, if an item cannot be added.
 
         Example:
-            >>> run(Flow(range(5)).sum())
+            >>> run(Flow(range(5)).sum)
             10
 
         Source: Python's `sum`.
@@ -394,7 +394,7 @@ class Terminals(Chain, Generic[T_co]):
             FlowEmptyError: while running, if no item came and there is no default.
 
         Example:
-            >>> run(Flow.of("bb", "a", "c").min(key=len))
+            >>> run(Flow.of("bb", "a", "c").min, len)
             'a'
 
         Source: Python's `min`.
@@ -427,7 +427,7 @@ class Terminals(Chain, Generic[T_co]):
             FlowEmptyError: while running, if no item came and there is no default.
 
         Example:
-            >>> run(Flow.of(3, 5, 4).max())
+            >>> run(Flow.of(3, 5, 4).max)
             5
 
         Source: Python's `max`.
@@ -447,7 +447,7 @@ class Terminals(Chain, Generic[T_co]):
             TypeError: at the call, if `predicate` is not callable.
 
         Example:
-            >>> run(Flow.of(1, 3, 4).any(lambda n: n % 2 == 0))
+            >>> run(Flow.of(1, 3, 4).any, lambda n: n % 2 == 0)
             True
 
         Source: Kotlin Flow `any`, Python's `any`.
@@ -467,7 +467,7 @@ class Terminals(Chain, Generic[T_co]):
             TypeError: at the call, if `predicate` is not callable.
 
         Example:
-            >>> run(Flow.of(1, 3, 4).all(lambda n: n % 2 == 1))
+            >>> run(Flow.of(1, 3, 4).all, lambda n: n % 2 == 1)
             False
 
         Source: Kotlin Flow `all`, Python's `all`.
@@ -487,7 +487,7 @@ class Terminals(Chain, Generic[T_co]):
             TypeError: at the call, if `predicate` is not callable.
 
         Example:
-            >>> run(Flow.of(1, 3, 5).none(lambda n: n % 2 == 0))
+            >>> run(Flow.of(1, 3, 5).none, lambda n: n % 2 == 0)
             True
 
         Source: Kotlin Flow `none`.
@@ -508,7 +508,7 @@ class Terminals(Chain, Generic[T_co]):
                 an item is not.
 
         Example:
-            >>> run(Flow.of("a", "b", "c").join("-"))
+            >>> run(Flow.of("a", "b", "c").join, "-")
             'a-b-c'
 
         Source: Python's `str.join`.

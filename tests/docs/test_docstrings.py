@@ -1,0 +1,74 @@
+"""Every example in a docstring runs, on both backends, and prints what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import doctest
+from functools import partial
+from importlib import import_module
+from pkgutil import walk_packages
+
+import anyio
+import pytest
+
+import flowpy
+from flowpy import SKIP, Flow, flow
+from flowpy.testing import VirtualClockEventLoop, run_virtual, virtual_backend
+
+MODULES = [
+    module.name
+    for module in walk_packages(flowpy.__path__, "flowpy.")
+    if not module.name.endswith("__main__")
+]
+
+
+def run(fn, *args, backend):
+    """Run like `flowpy.run`, but in virtual time."""
+    return run_virtual(partial(fn, *args), backend)
+
+
+def examples(name):
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    return [test for test in finder.find(import_module(name)) if test.examples]
+
+
+CASES = [
+    pytest.param(test, id=test.name) for name in MODULES for test in examples(name)
+]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("test", CASES)
+def test_example_prints_what_it_says(test, backend):
+    test.globs = {
+        "Flow": Flow,
+        "SKIP": SKIP,
+        "VirtualClockEventLoop": VirtualClockEventLoop,
+        "anyio": anyio,
+        "asyncio": asyncio,
+        "flow": flow,
+        "run": partial(run, backend=backend),
+        "run_virtual": run_virtual,
+        "virtual_backend": virtual_backend,
+    }
+    printed = []
+    results = doctest.DocTestRunner().run(test, out=printed.append, clear_globs=False)
+
+    assert results.failed == 0, "".join(printed)
+
+
+PUBLIC = [
+    pytest.param(getattr(Flow, name), id=name)
+    for name in dir(Flow)
+    if not name.startswith("_")
+]
+
+
+@pytest.mark.parametrize("method", PUBLIC)
+def test_a_public_method_documents_shape_errors_example_and_source(method):
+    text = method.__doc__
+
+    assert "Example:\n" in text
+    assert ">>> " in text
+    assert "Source: " in text
+    assert any(word in text for word in ("Shape: ", "Nothing is run", "Return `fn("))
