@@ -29,9 +29,9 @@ class Operator(Generic[P, R_co]):
     The function is what runs. Its form is what a compiler needs to inline it, and a
     test reads every one for it:
 
-    * its first parameter, `source`, is consumed by one `async for`, directly inside
-      `async with closing(source)`, and left by `break` or not at all; an ending may
-      `return`;
+    * its first parameter, `source`, is consumed by one `async for`, which stands alone
+      inside `async with closing(source)`, and left by `break` or not at all; an ending
+      may `return`;
     * it yields in statements, and never where an `except` could see an error that was
       raised below;
     * a parameter that is a user's function is annotated `Callback`; it is awaited, as

@@ -70,19 +70,20 @@ async def zip(
     strict: bool,
 ) -> Items[tuple[Any, ...]]:
     short = 0
-    async with AsyncExitStack() as stack, closing(source):
+    async with AsyncExitStack() as stack:
         sides = [await stack.enter_async_context(closing(aiter(o))) for o in others]
-        async for x in source:
-            row: list[Any] = [x]
-            for side in sides:
-                y = await anext(side, MISSING)
-                if y is MISSING:
+        async with closing(source):
+            async for x in source:
+                row: list[Any] = [x]
+                for side in sides:
+                    y = await anext(side, MISSING)
+                    if y is MISSING:
+                        break
+                    row.append(y)
+                if len(row) <= len(sides):
+                    short = len(row)
                     break
-                row.append(y)
-            if len(row) <= len(sides):
-                short = len(row)
-                break
-            yield tuple(row)
+                yield tuple(row)
         if strict:
             await check_lengths(short, sides)
 

@@ -32,7 +32,9 @@ class Case:
     """What it gives for the items None, None; an exception class if it raises."""
     first_pulls: int = 1
     """How many items it pulls for its first one."""
-    calls: Literal["no", "on items", "at start", "at end", "if empty", "on error"] = "no"
+    calls: Literal["no", "on items", "at start", "at end", "if empty", "on error"] = (
+        "no"
+    )
     """When it calls its callbacks."""
     recovers: bool = False
     """Whether an error from above does not pass it."""

@@ -101,12 +101,12 @@ def test_the_source_is_consumed_by_one_loop_inside_closing(operator):
     closings = [
         node
         for node in nodes(tree, ast.AsyncWith)
-        if "closing(source)" in map(ast.unparse, (i.context_expr for i in node.items))
+        if [ast.unparse(item) for item in node.items] == ["closing(source)"]
     ]
     uses = [n for n in nodes(tree, ast.Name) if n.id == "source"]
 
     assert len(loops) == len(closings) == 1
-    assert loops[0] in closings[0].body
+    assert closings[0].body == loops
     assert len(uses) == 2  # closed and iterated, nothing else
     assert isinstance(loops[0].target, ast.Name)
     assert not nodes(loops[0], ast.Continue)
@@ -143,7 +143,9 @@ GUARDED = {"chunked", "chunked_by"}
 def test_no_yield_stands_where_an_except_could_see_errors_from_below(operator):
     tree = read(operator)
     guards = [node for node in nodes(tree, ast.Try) if node.handlers]
-    inside = [y for guard in guards for part in guard.body for y in nodes(part, ast.Yield)]
+    inside = [
+        y for guard in guards for part in guard.body for y in nodes(part, ast.Yield)
+    ]
 
     assert bool(inside) == (operator.run.__name__ in GUARDED)
 
