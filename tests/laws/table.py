@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from flowpy import SKIP, Flow, flow
-
 from tests.laws.probes import Boom
 
 
