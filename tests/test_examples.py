@@ -5,6 +5,7 @@ Where time matters, their `main` runs in virtual time.
 
 from __future__ import annotations
 
+import os
 import runpy
 import sqlite3
 import subprocess
@@ -104,6 +105,7 @@ def test_as_a_program_it_prints_its_result_and_nothing_else(name):
         check=False,
         cwd=ROOT,
         encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
 
     assert (done.stdout, done.stderr, done.returncode) == (PRINTED[name], "", 0)
