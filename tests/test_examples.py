@@ -1,0 +1,247 @@
+"""The programs of `examples/` print what they should: as programs, and on both backends.
+
+Where time matters, their `main` runs in virtual time.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import anyio
+import pytest
+
+from flowpy import Flow
+
+ROOT = Path(__file__).parents[1]
+
+ARGUMENTS = {"stock_ticker": ["--period", "1e-6"]}
+"""What to call a program with, so that it doesn't last."""
+
+PRINTED = {
+    "log_watcher": """\
+8 errors in 24 records
+  3 payment, the last one: order 70122: card declined
+  3 gateway, the last one: POST /orders 402 in 310 ms
+  1 catalog, the last one: product 9917: cannot be shown without a price
+  1 mailer, the last one: order 70118: mailbox of the customer is full
+Minutes with 3 errors or more:
+  2025-11-03 09:12: 4 errors
+""",
+    "rows_into_sqlite": """\
+attic: 1234 rows saved in 3 batches, [500, 500, 234]
+stopped: the sensor does not answer
+cellar: 1234 rows saved in 3 batches, [500, 500, 234]
+""",
+    "stock_ticker": """\
+Moves of more than 2.5 %:
+  ACME -2.8 %
+  BOLT -3.0 %
+  CRUX +2.7 %
+  BOLT -2.8 %
+  CRUX -2.9 %
+  BOLT +2.6 %
+  CRUX -2.9 %
+  CRUX -2.9 %
+  BOLT +3.0 %
+  BOLT +2.6 %
+  CRUX -2.8 %
+  CRUX -2.8 %
+ACME and the average of its last five prices:
+  47.24 is below it
+  48.62 is above it
+  49.06 is below it
+  48.31 is above it
+  47.40 is below it
+  47.84 is above it
+  47.37 is below it
+""",
+    "worked_pipeline": """\
+packed [0, 2]
+packed [4, 5]
+packed [6]
+packed [0, 2]
+packed [4, 5]
+packed [6]
+the same on both: True
+""",
+}
+
+
+def path_of(name):
+    if name == "log_watcher":
+        pytest.importorskip("flowpy.io")
+    return ROOT / "examples" / f"{name}.py"
+
+
+def load(name):
+    spec = spec_from_file_location(name, path_of(name))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_example_is_run_here_and_listed_in_their_readme():
+    names = {path.stem for path in (ROOT / "examples").glob("*.py")}
+    readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+
+    assert set(PRINTED) == names
+    assert {name for name in names if f"`{name}.py`" in readme} == names
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_as_a_program_it_prints_its_result_and_nothing_else(name):
+    program = [sys.executable, "-W", "error", str(path_of(name))]
+
+    done = subprocess.run(
+        program + ARGUMENTS.get(name, []),
+        capture_output=True,
+        check=False,
+        cwd=ROOT,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+    assert (done.stdout, done.stderr, done.returncode) == (PRINTED[name], "", 0)
+
+
+@pytest.mark.parametrize("name", sorted(PRINTED.keys() - {"worked_pipeline"}))
+def test_on_trio_it_prints_the_same(name, monkeypatch, capsys):
+    arguments = [*ARGUMENTS.get(name, []), "--backend", "trio"]
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+
+    runpy.run_path(str(path_of(name)), run_name="__main__")
+
+    assert capsys.readouterr().out == PRINTED[name]
+
+
+@pytest.mark.anyio
+async def test_stock_ticker_takes_a_period_for_each_price_of_each_report(capsys):
+    start = anyio.current_time()
+
+    await load("stock_ticker").main(period=3600)
+
+    assert anyio.current_time() - start == 2 * 24 * 3600
+    assert capsys.readouterr().out == PRINTED["stock_ticker"]
+
+
+@pytest.mark.anyio
+async def test_stock_ticker_with_another_seed_shows_other_prices(capsys):
+    await load("stock_ticker").main(period=1, count=6, seed=2)
+
+    assert (
+        capsys.readouterr().out
+        == """\
+Moves of more than 2.5 %:
+  ACME +2.7 %
+  BOLT +2.7 %
+  CRUX -2.7 %
+ACME and the average of its last five prices:
+  50.92 is above it
+  50.71 is below it
+"""
+    )
+
+
+@pytest.mark.anyio
+async def test_log_watcher_reports_on_the_file_that_it_is_given(tmp_path, capsys):
+    log = tmp_path / "app.log"
+    log.write_text(
+        "2025-01-01 00:00:01 ERROR disk: full\n"
+        "no record\n"
+        "2025-01-01 00:01:02 ERROR disk: still full\n"
+        "2025-01-01 00:01:03 INFO disk: cleaned\n"
+        "2025-01-01 00:01:04 ERROR net: down\n",
+        encoding="utf-8",
+    )
+
+    await load("log_watcher").main(log, burst=2)
+
+    assert (
+        capsys.readouterr().out
+        == """\
+3 errors in 4 records
+  2 disk, the last one: still full
+  1 net, the last one: down
+Minutes with 2 errors or more:
+  2025-01-01 00:01: 2 errors
+"""
+    )
+
+
+@pytest.mark.anyio
+async def test_rows_into_sqlite_fills_a_file_and_may_be_run_again(tmp_path, capsys):
+    path = tmp_path / "rows.db"
+    example = load("rows_into_sqlite")
+
+    await example.main(str(path))
+    await example.main(str(path))
+
+    assert capsys.readouterr().out == 2 * PRINTED["rows_into_sqlite"]
+    with closing(sqlite3.connect(path)) as database:
+        saved = database.execute("SELECT * FROM measurements").fetchall()
+    assert saved == [
+        *example.measurements("attic"),
+        *(("cellar", *row[1:]) for row in example.measurements("attic")),
+    ]
+
+
+@pytest.mark.anyio
+async def test_rows_into_sqlite_tries_again_where_the_database_is_locked(
+    tmp_path, monkeypatch, capsys
+):
+    path = tmp_path / "rows.db"
+    example = load("rows_into_sqlite")
+    is_locked = example.is_locked
+    tries = []
+    start = anyio.current_time()
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute(example.TABLE)
+        other.execute("BEGIN IMMEDIATE")
+
+        def release_at_the_second_try(error):
+            tries.append(error)
+            if len(tries) == 2:
+                other.execute("ROLLBACK")
+            return is_locked(error)
+
+        monkeypatch.setattr(example, "is_locked", release_at_the_second_try)
+        await example.main(str(path))
+
+    assert [str(error) for error in tries] == 2 * ["database is locked"]
+    assert 0.075 <= anyio.current_time() - start <= 0.15
+    assert capsys.readouterr().out == PRINTED["rows_into_sqlite"]
+
+
+@pytest.mark.anyio
+async def test_rows_into_sqlite_gives_up_at_any_other_error_of_the_database():
+    example = load("rows_into_sqlite")
+    rows = Flow(example.measurements("attic"))
+
+    with (
+        closing(sqlite3.connect(":memory:", check_same_thread=False)) as database,
+        pytest.raises(sqlite3.OperationalError, match="no such table"),
+    ):
+        await example.save(rows, database)
+
+
+@pytest.mark.anyio
+async def test_worked_pipeline_gives_parcels_of_priced_orders():
+    example = load("worked_pipeline")
+    start = anyio.current_time()
+
+    parcels = await example.main()
+
+    assert parcels == [
+        [(0, "cafe", "desk", 210), (2, "cafe", "lamp", 39)],
+        [(4, "gym", "desk", 210), (5, "bank", "lamp", 39)],
+        [(6, "gym", "lamp", 39)],
+    ]
+    assert anyio.current_time() - start == pytest.approx(7 * 0.015)
