@@ -156,10 +156,20 @@ def name_of(value: object) -> str:
         return repr(value)
     if isinstance(value, partial):
         return f"partial({name_of(value.func)})"
-    name = getattr(value, "__qualname__", None)
-    if isinstance(name, str):
-        return name.rpartition("<locals>.")[2]
-    return reprlib.repr(value)
+    return _SHORT.repr(value)
+
+
+class _Short(reprlib.Repr):
+    """Writes functions and classes by their names, also those in a tuple."""
+
+    def repr1(self, x: object, level: int) -> str:
+        name = getattr(x, "__qualname__", None)
+        if isinstance(name, str):
+            return name.rpartition("<locals>.")[2]
+        return super().repr1(x, level)
+
+
+_SHORT = _Short()
 
 
 Stages = tuple[Operator[..., Any], ...]

@@ -6,6 +6,7 @@ to the operator that does the work, in the file of `_operators/` that its sectio
 
 from __future__ import annotations
 
+from logging import INFO
 from random import Random
 from types import NoneType
 from typing import (
@@ -1251,7 +1252,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         return self._then(lifecycle.if_empty, items)
 
-    def log(self, name: str | None = None, level: int | str = "INFO") -> Flow[T_co]:
+    def log(self, name: str | None = None, level: int | str = INFO) -> Flow[T_co]:
         """Write items, the end and errors to a logger.
 
         Args:

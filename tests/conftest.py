@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "flowpy",
+    deadline=None,
+    derandomize=False,
+    max_examples=40,
+    # `anyio_backend` is made for each test, not for each example: nothing of a flow
+    # is left over from the example before, only the virtual clock goes on.
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+settings.register_profile("nightly", settings.get_profile("flowpy"), max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "flowpy"))
 
 pytest_plugins = ["pytester"]
 
@@ -10,3 +25,18 @@ pytest_plugins = ["pytester"]
 @pytest.fixture
 def anyio_backend(virtual_anyio_backend):
     return virtual_anyio_backend
+
+
+@pytest.fixture(scope="session")
+def outcome():
+    """Collect a flow and return the items that came, and the error after them."""
+
+    async def collected(flow):
+        items = []
+        try:
+            await flow.collect(items.append)
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            return items, error
+        return items, None
+
+    return collected

@@ -49,12 +49,13 @@ async def windowed(
             else:
                 window.append(x)
                 if len(window) == size:
-                    yield window
-                    window = window[step:]
+                    # Who gets a window may change it: the next is cut off before.
+                    full, window = window, window[step:]
+                    yield full
                     skip = max(step - size, 0)
     while partial and window:
-        yield window
-        window = window[step:]
+        short, window = window, window[step:]
+        yield short
 
 
 @operator

@@ -72,7 +72,9 @@ def retry(
         if not wanted:
             return None
         try:
-            wait = min(backoff * factor**attempt, max_backoff)
+            # Nothing times anything is nothing, even where `factor**attempt` is too
+            # large to be a float.
+            wait = min(backoff * factor**attempt, max_backoff) if backoff else 0
         except OverflowError:
             wait = max_backoff
         if jitter is False:

@@ -1,0 +1,301 @@
+"""What the operators over several flows mean."""
+
+from __future__ import annotations
+
+import itertools
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowpy import Flow, FlowConsumedError, flow
+
+pytestmark = pytest.mark.anyio
+
+LISTS = st.lists(st.integers())
+OTHERS = st.lists(LISTS, max_size=3)
+
+COMBINING = {
+    "concat": Flow.concat,
+    "zip": Flow.zip,
+    "zip strict": lambda source, *others: source.zip(*others, strict=True),
+    "interleave": Flow.interleave,
+}
+
+
+def watched(name, seen, *items):
+    """Make a flow that writes down when it is started, pulled and closed."""
+
+    @flow
+    async def source():
+        seen.append(f"{name} starts")
+        try:
+            for item in items:
+                seen.append(f"{name} gives {item}")
+                yield item
+        finally:
+            await anyio.sleep(1)
+            seen.append(f"{name} is closed")
+
+    return source()
+
+
+async def of_async(*items):
+    for item in items:
+        yield item
+
+
+@pytest.mark.parametrize("apply", COMBINING.values(), ids=COMBINING)
+async def test_the_others_may_be_flows_async_iterables_and_iterables(apply):
+    expected = await apply(Flow.of(1), Flow.of(2), Flow.of(3)).to_list()
+
+    assert await apply(Flow.of(1), of_async(2), [3]).to_list() == expected
+    assert await apply(Flow.of(1), {2: "two"}, iter([3])).to_list() == expected
+
+
+@pytest.mark.parametrize("apply", COMBINING.values(), ids=COMBINING)
+async def test_of_flows_without_items_comes_nothing(apply):
+    assert await apply(Flow.empty()).to_list() == []
+    assert await apply(Flow.empty(), [], Flow.empty()).to_list() == []
+
+
+@pytest.mark.parametrize("apply", COMBINING.values(), ids=COMBINING)
+async def test_a_flow_may_be_combined_with_itself(apply):
+    numbers = Flow.of(1, 2)
+
+    assert (
+        await apply(numbers, numbers).to_list()
+        == await apply(Flow.of(1, 2), Flow.of(1, 2)).to_list()
+    )
+
+
+@pytest.mark.parametrize("apply", COMBINING.values(), ids=COMBINING)
+async def test_a_one_shot_other_can_be_combined_once(apply, outcome):
+    combined = apply(Flow.of(1, 2), (n for n in [3, 4]))
+
+    assert len(await combined.to_list()) >= 2
+    _, raised = await outcome(combined)
+    assert isinstance(raised, FlowConsumedError)
+    assert "one-shot generator" in str(raised)
+
+
+@pytest.mark.parametrize(
+    ("apply", "before"),
+    [
+        (Flow.concat, [1, 2, 3]),
+        (Flow.zip, [(1, 3, 4)]),
+        (lambda source, *others: source.zip(*others, strict=True), [(1, 3, 4)]),
+        (Flow.interleave, [1, 3, 4, 2]),
+    ],
+    ids=COMBINING,
+)
+async def test_an_error_of_another_flow_comes_after_the_items_before_it(
+    apply, before, outcome
+):
+    error = ValueError("boom")
+    failing = Flow.of(3).concat(Flow.fail(error))
+
+    items, raised = await outcome(apply(Flow.of(1, 2), failing, Flow.of(4, 5)))
+
+    assert items == before
+    assert raised is error
+
+
+@pytest.mark.parametrize(
+    ("apply", "before"),
+    [
+        (Flow.concat, [1, 2]),
+        (Flow.zip, [(1, 3), (2, 4)]),
+        (lambda source, *others: source.zip(*others, strict=True), [(1, 3), (2, 4)]),
+        (Flow.interleave, [1, 3, 2, 4]),
+        (lambda source, other: source.start_with(3, 4), [3, 4, 1, 2]),
+        (lambda source, other: source.end_with(3, 4), [1, 2]),
+    ],
+    ids=[*COMBINING, "start_with", "end_with"],
+)
+async def test_an_error_from_above_comes_after_the_items_before_it(
+    apply, before, outcome
+):
+    error = ValueError("boom")
+
+    items, raised = await outcome(
+        apply(Flow.of(1, 2).concat(Flow.fail(error)), [3, 4, 5])
+    )
+
+    assert items == before
+    assert raised is error
+
+
+@pytest.mark.parametrize(
+    "apply", [Flow.zip, Flow.interleave], ids=["zip", "interleave"]
+)
+async def test_an_error_of_one_flow_has_closed_the_others_when_it_arrives(apply):
+    seen = []
+    error = ValueError("boom")
+    sides = [watched("b", seen, 1, 2), Flow.fail(error), watched("c", seen, 3)]
+
+    with pytest.raises(ValueError, match="boom"):
+        await apply(watched("a", seen, 0), *sides).collect()
+
+    assert sorted(seen[-2:]) == ["a is closed", "b is closed"]
+    assert "c starts" not in seen
+
+
+async def test_they_are_functions_of_the_class_too():
+    assert await Flow.concat([1], [2]).to_list() == [1, 2]
+    assert await Flow.zip([1], [2]).to_list() == [(1, 2)]
+    assert await Flow.interleave([1, 3], Flow.of(2)).to_list() == [1, 2, 3]
+    assert await Flow.start_with([2], 1).to_list() == [1, 2]
+    assert await Flow.end_with([1], 2).to_list() == [1, 2]
+
+
+# ---------------------------------------------------------------------------- concat
+
+
+@given(LISTS, OTHERS)
+async def test_concat_is_chain(items, others):
+    assert await Flow(items).concat(*others).to_list() == [
+        *itertools.chain(items, *others)
+    ]
+
+
+async def test_concat_starts_a_flow_when_the_one_before_it_is_closed():
+    seen = []
+
+    await watched("a", seen, 1).concat(watched("b", seen, 2)).collect()
+
+    assert seen == [
+        *("a starts", "a gives 1", "a is closed"),
+        *("b starts", "b gives 2", "b is closed"),
+    ]
+
+
+async def test_concat_does_not_start_what_an_early_stop_made_needless():
+    seen = []
+
+    await watched("a", seen, 1).concat(watched("b", seen, 2)).first()
+
+    assert seen == ["a starts", "a gives 1", "a is closed"]
+
+
+# -------------------------------------------------------------- start_with, end_with
+
+
+@given(LISTS, LISTS)
+async def test_start_with_and_end_with_add_items_at_the_ends(items, added):
+    assert await Flow(items).start_with(*added).to_list() == added + items
+    assert await Flow(items).end_with(*added).to_list() == items + added
+
+
+async def test_start_with_gives_its_items_before_the_source_is_started():
+    seen = []
+
+    assert await watched("a", seen, 1).start_with(8, 9).take(2).to_list() == [8, 9]
+    assert seen == []
+
+
+async def test_end_with_gives_its_items_when_the_source_is_closed():
+    seen = []
+
+    await watched("a", seen, 1).end_with(9).collect(seen.append)
+
+    assert seen == ["a starts", "a gives 1", 1, "a is closed", 9]
+
+
+async def test_the_last_start_with_comes_first():
+    assert await Flow.of(3).start_with(2).start_with(1).to_list() == [1, 2, 3]
+
+
+# ------------------------------------------------------------------------------- zip
+
+
+@given(LISTS, OTHERS)
+async def test_zip_is_the_built_in(items, others):
+    assert await Flow(items).zip(*others).to_list() == list(
+        zip(items, *others, strict=False)
+    )
+
+
+@given(LISTS, OTHERS)
+async def test_strict_zip_is_the_built_in_with_strict(items, others):
+    expected, failure = [], None
+    try:
+        expected.extend(zip(items, *others, strict=True))
+    except ValueError as error:
+        failure = error
+
+    rows, raised = [], None
+    try:
+        await Flow(items).zip(*others, strict=True).collect(rows.append)
+    except ValueError as error:
+        raised = error
+
+    assert rows == expected
+    assert type(raised) is type(failure)
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        (([1], [1, 2]), "zip: flow 1 is shorter than the flows before it"),
+        (([1, 2], [1]), "zip: flow 2 is shorter than the flows before it"),
+        (([1, 2, 3], [1, 2]), "zip: flow 1 is longer than the flows before it"),
+        (([1, 2], [1, 2, 3]), "zip: flow 2 is longer than the flows before it"),
+    ],
+)
+async def test_strict_zip_says_which_flow_has_another_length(others, message, outcome):
+    _, raised = await outcome(Flow.of(1, 2).zip(*others, strict=True))
+
+    assert isinstance(raised, ValueError)
+    assert str(raised) == message
+
+
+async def test_zip_ends_with_the_shortest_and_closes_the_rest_at_once():
+    seen = []
+    zipped = watched("a", seen, 1, 2, 3).zip(
+        watched("b", seen, 1), watched("c", seen, 1, 2, 3)
+    )
+
+    await zipped.on_completion(lambda error: seen.append("ended")).collect()
+
+    # Neither is c pulled once b has ended, nor a for a third item.
+    assert "c gives 2" not in seen
+    assert "a gives 3" not in seen
+    assert sorted(seen[-4:-1]) == ["a is closed", "b is closed", "c is closed"]
+    assert seen[-1] == "ended"
+
+
+async def test_zip_pulls_no_other_when_the_first_has_ended():
+    seen = []
+
+    assert await Flow.empty().zip(watched("b", seen, 1)).to_list() == []
+    assert seen == []
+
+
+# ------------------------------------------------------------------------ interleave
+
+
+def roundrobin(*lists):
+    """Read a table of the lists row by row, without the gaps."""
+    gap = object()
+    rows = itertools.zip_longest(*lists, fillvalue=gap)
+    return [item for row in rows for item in row if item is not gap]
+
+
+@given(LISTS, OTHERS)
+async def test_interleave_gives_the_items_in_rounds(items, others):
+    expected = roundrobin(items, *others)
+
+    assert await Flow(items).interleave(*others).to_list() == expected
+
+
+async def test_interleave_pulls_a_flow_only_in_its_turn():
+    seen = []
+    flows = watched("a", seen, 1, 2).interleave(watched("b", seen, 3, 4))
+
+    assert await flows.take(3).to_list() == [1, 3, 2]
+    assert [line for line in seen if "gives" in line] == [
+        *("a gives 1", "b gives 3", "a gives 2")
+    ]
+    assert sorted(seen[-2:]) == ["a is closed", "b is closed"]

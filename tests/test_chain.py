@@ -1,0 +1,297 @@
+"""How a chain reads: `repr` and `explain`."""
+
+from __future__ import annotations
+
+import operator
+from datetime import timedelta
+from functools import partial
+from random import Random
+
+import pytest
+
+from flowpy import Flow, flow
+
+
+@flow
+async def every_nth(source, n, *, offset=0):
+    async for i, x in source.enumerate():
+        if i % n == offset:
+            yield x
+
+
+@flow
+async def ticks(n, every=1):
+    for number in range(n):
+        yield number * every
+
+
+class Broken:
+    """Has no repr to speak of."""
+
+    def __repr__(self):
+        raise ValueError
+
+
+NAMES = {
+    "Flow": Flow,
+    "add": operator.add,
+    "bool": bool,
+    "every_nth": every_nth,
+    "len": len,
+    "print": print,
+    "ticks": ticks,
+}
+
+SAME = [
+    # Starting a flow
+    "Flow.of()",
+    "Flow.of(1, None, 'a')",
+    "Flow.of((1, 2), [3], {'four': 4})",
+    "Flow.of(int, len)",
+    "Flow.empty()",
+    "Flow.never()",
+    "Flow.fail(OSError('down'))",
+    "Flow.interval(2, delay=1)",
+    "Flow.unfold(20, len)",
+    "Flow(len)",
+    "Flow(len, close=False)",
+    "ticks(3)",
+    "ticks(3, every=0.5)",
+    # Transform
+    "Flow.of(1).map(str)",
+    "Flow.of(1).map(str.upper)",
+    "Flow.of(1).map(str, on_error=print)",
+    "Flow.of(1).map_not_none(len)",
+    "Flow.of(1).flat_map(range)",
+    "Flow.of(1).flatten()",
+    "Flow.of(1).enumerate()",
+    "Flow.of(1).enumerate(5)",
+    "Flow.of(1).pairwise()",
+    "Flow.of(1).scan(0, add)",
+    "Flow.of(1).running_reduce(add)",
+    "Flow.of(1).on_each(print)",
+    # Select and limit
+    "Flow.of(1).filter(bool)",
+    "Flow.of(1).filter_not(bool)",
+    "Flow.of(1).filter_not_none()",
+    "Flow.of(1).filter_is_instance(int, str)",
+    "Flow.of(1).distinct()",
+    "Flow.of(1).distinct(len)",
+    "Flow.of(1).distinct(max_size=3)",
+    "Flow.of(1).distinct(len, max_size=3)",
+    "Flow.of(1).distinct_until_changed()",
+    "Flow.of(1).distinct_until_changed(len)",
+    "Flow.of(1).distinct_until_changed(equal=add)",
+    "Flow.of(1).distinct_until_changed(len, equal=add)",
+    "Flow.of(1).take(2)",
+    "Flow.of(1).take_last(2)",
+    "Flow.of(1).drop(2)",
+    "Flow.of(1).drop_last(2)",
+    "Flow.of(1).take_while(bool)",
+    "Flow.of(1).take_while(bool, inclusive=True)",
+    "Flow.of(1).drop_while(bool)",
+    # Group
+    "Flow.of(1).chunked(2)",
+    "Flow.of(1).windowed(3)",
+    "Flow.of(1).windowed(3, 2)",
+    "Flow.of(1).windowed(3, partial=True)",
+    "Flow.of(1).chunked_by(len)",
+    # Combine
+    "Flow.of(1).concat(Flow.of(2), Flow.of(3).take(1))",
+    "Flow.of(1).start_with(None, 0)",
+    "Flow.of(1).end_with(2)",
+    "Flow.of(1).zip(Flow.of(2))",
+    "Flow.of(1).zip(Flow.of(2), Flow.of(3), strict=True)",
+    "Flow.of(1).interleave(Flow.of(2).map(str))",
+    # Errors and life cycle
+    "Flow.of(1).catch(OSError)",
+    "Flow.of(1).catch(OSError, KeyError, handler=print)",
+    "Flow.of(1).retry()",
+    "Flow.of(1).retry(3)",
+    "Flow.of(1).retry(on=OSError)",
+    "Flow.of(1).retry(3, on=(OSError, KeyError))",
+    "Flow.of(1).retry(3, on=len, backoff=0.5, factor=3, max_backoff=9)",
+    "Flow.of(1).retry(jitter=False, reset=False)",
+    "Flow.of(1).retry_when(add)",
+    "Flow.of(1).on_start(print)",
+    "Flow.of(1).on_completion(print)",
+    "Flow.of(1).on_empty(print)",
+    "Flow.of(1).if_empty(None)",
+    "Flow.of(1).log()",
+    "Flow.of(1).log('app')",
+    # Around it
+    "Flow.of(1).pipe(every_nth, 3)",
+    "Flow.of(1).pipe(every_nth, 3, offset=1)",
+    "ticks(9).filter(bool).pipe(every_nth, n=2).map(str).chunked(2)",
+]
+
+
+async def produce():
+    yield 1
+
+
+@pytest.mark.parametrize("chain", SAME)
+def test_repr_reads_like_the_chain(chain):
+    assert repr(eval(chain, NAMES)) == chain
+
+
+def test_every_source_and_operator_is_in_the_table():
+    text = "".join(SAME)
+    public = {name for name in vars(Flow) if not name.startswith("_")}
+
+    missing = [name for name in public if f".{name}(" not in text]
+
+    assert set(missing) == {"open", "iter_blocking"}  # these two make no flow
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        (Flow([1, 2]), "Flow(list)"),
+        (Flow("abc"), "Flow(str)"),
+        (Flow(range(3)), "Flow(range)"),
+        (Flow(iter([1])), "Flow(list_iterator)"),
+        (Flow((n for n in "ab"), close=False), "Flow(generator, close=False)"),
+        (Flow(produce), "Flow(produce)"),
+        (Flow(produce()), "Flow(async_generator)"),
+        (Flow(lambda: [1]), "Flow(<lambda>)"),
+        (Flow(partial(range, 3)), "Flow(partial(range))"),
+        (Flow(Flow.of(1)), "Flow.of(1)"),
+    ],
+)
+def test_a_flow_around_something_names_its_kind_and_shows_no_items(made, text):
+    assert repr(made) == text
+
+
+def test_a_function_that_has_no_place_of_its_own_reads_by_its_bare_name():
+    def double(n):
+        return 2 * n
+
+    class Scale:
+        def up(self, n):
+            return 10 * n
+
+    chain = Flow.of(1).map(double).map(Scale().up).map(lambda n: n)
+
+    assert repr(chain) == "Flow.of(1).map(double).map(Scale.up).map(<lambda>)"
+
+
+def test_a_partial_reads_by_its_function():
+    chain = Flow.of("ff").map(partial(int, base=16)).filter(partial(partial(bool)))
+
+    assert repr(chain) == "Flow.of('ff').map(partial(int)).filter(partial(bool))"
+
+
+def test_iterables_beside_a_flow_read_as_the_flows_that_they_become():
+    chain = Flow.concat([1], (2,), produce())
+
+    assert repr(chain) == "Flow(list).concat(Flow(tuple), Flow(async_generator))"
+
+
+def test_durations_read_in_seconds():
+    ticking = Flow.interval(timedelta(minutes=1), delay=timedelta(milliseconds=500))
+    retried = ticking.retry(backoff=timedelta(seconds=2))
+
+    assert repr(retried) == "Flow.interval(60.0, delay=0.5).retry(backoff=2.0)"
+
+
+def test_a_level_reads_as_its_number():
+    assert repr(Flow.of(1).log("app", "DEBUG")) == "Flow.of(1).log('app', 10)"
+
+
+def test_long_arguments_are_cut_short():
+    chain = Flow.of("x" * 1000).scan(list(range(1000)), max)
+
+    assert len(repr(chain)) < 120
+    assert "..." in repr(chain)
+
+
+def test_an_argument_that_cannot_be_shown_does_not_break_repr_or_explain():
+    chain = Flow.of(Broken()).start_with(Broken())
+
+    assert repr(chain).startswith("Flow.of(<Broken instance at ")
+    assert "start_with(<Broken instance at " in chain.explain()
+
+
+def test_a_random_reads_as_an_object():
+    text = repr(Flow.of(1).retry(jitter=Random(1)))
+
+    assert text.startswith("Flow.of(1).retry(jitter=<random.Rando")
+
+
+# --------------------------------------------------------------------------- explain
+
+
+def lines(*text):
+    return "\n".join(text)
+
+
+def test_explain_of_a_source_alone():
+    assert Flow.of(1, 2).explain() == lines(
+        "Flow.of(1, 2)",
+        "1 generator in the collecting task; no task, no buffer.",
+    )
+
+
+def test_explain_has_a_line_for_each_stage():
+    chain = Flow(range(9)).filter(bool).map(str).chunked(2)
+
+    assert chain.explain() == lines(
+        "Flow(range)",
+        "  .filter(bool)",
+        "  .map(str)",
+        "  .chunked(2)",
+        "4 nested async generators in the collecting task; no task, no buffer.",
+    )
+
+
+def test_explain_says_where_the_seams_are_and_why():
+    chain = (
+        ticks(9)
+        .retry(3)
+        .retry_when(len)
+        .catch(OSError)
+        .on_completion(print)
+        .log("app")
+        .pipe(every_nth, 2)
+        .interleave(Flow.of(1).map(str))
+    )
+
+    assert chain.explain() == lines(
+        "ticks(9)",
+        "  .retry(3)  # a seam: collects everything above it again",
+        "  .retry_when(len)  # a seam: collects everything above it again",
+        "  .catch(OSError)  # a seam: handles errors from above only",
+        "  .on_completion(print)  # a seam: tells an error above it from a stop below it",
+        "  .log('app')  # a seam: tells an error above it from a stop below it",
+        "  .pipe(every_nth, 2)  # a seam: a function of your own",
+        "  .interleave(Flow.of(1).map(str))  # a seam: pulls its flows in turn",
+        "8 nested async generators in the collecting task; no task, no buffer.",
+    )
+
+
+def test_neither_repr_nor_explain_runs_anything():
+    called = []
+
+    def source():
+        called.append("source")
+        return [1]
+
+    chain = Flow(source).on_start(lambda: called.append("on_start")).map(called.append)
+
+    assert repr(chain) == "Flow(source).on_start(<lambda>).map(list.append)"
+    assert chain.explain().startswith("Flow(source)\n  .on_start(<lambda>)\n")
+    assert called == []
+
+
+# ----------------------------------------------------------------------------- chains
+
+
+def test_an_operator_leaves_the_flow_that_it_is_applied_to_as_it_was():
+    numbers = Flow.of(1)
+    text = numbers.map(str)
+
+    assert repr(numbers) == "Flow.of(1)"
+    assert repr(text.take(1)) == "Flow.of(1).map(str).take(1)"
+    assert repr(text.drop(1)) == "Flow.of(1).map(str).drop(1)"
+    assert repr(text) == "Flow.of(1).map(str)"

@@ -1,0 +1,70 @@
+"""Tests as users of pytest-asyncio, plain asyncio and trio write them.
+
+They run in real time, beside anyio's plugin, with which all other tests are written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+
+import pytest
+
+from flowpy import Flow
+
+
+@pytest.mark.asyncio
+async def test_a_flow_is_awaited_like_anything_else_on_asyncio():
+    queue = asyncio.Queue()
+
+    async def double(n):
+        await asyncio.sleep(0)
+        return 2 * n
+
+    await Flow(range(3)).map(double).on_each(queue.put).collect()
+
+    assert [queue.get_nowait() for _ in range(3)] == [0, 2, 4]
+
+
+@pytest.mark.asyncio
+async def test_a_flow_over_an_endless_iterable_can_be_timed_out_on_asyncio():
+    ended = []
+    endless = Flow(count()).filter(lambda n: n < 0).on_completion(ended.append)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await endless.collect()
+
+    assert [type(error) for error in ended] == [asyncio.CancelledError]
+
+
+@pytest.mark.asyncio
+async def test_a_flow_over_an_endless_iterable_lets_other_tasks_run_on_asyncio():
+    ticks = []
+
+    async def tick():
+        while True:
+            ticks.append(True)
+            await asyncio.sleep(0.001)
+
+    ticking = asyncio.create_task(tick())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await Flow(count()).filter(lambda n: n < 0).collect()
+    ticking.cancel()
+
+    assert len(ticks) > 5  # 50 where nothing else keeps the machine busy
+
+
+def test_a_flow_over_an_endless_iterable_can_be_timed_out_on_trio():
+    trio = pytest.importorskip("trio")
+    ended = []
+    endless = Flow(count()).filter(lambda n: n < 0).on_completion(ended.append)
+
+    async def main():
+        with trio.move_on_after(0.05) as scope:
+            await endless.collect()
+        return scope.cancelled_caught
+
+    assert trio.run(main)
+    assert [type(error) for error in ended] == [trio.Cancelled]
