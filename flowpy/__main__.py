@@ -22,12 +22,14 @@ from inspect import isawaitable
 from stat import S_ISDIR
 from typing import TYPE_CHECKING
 
+from anyio import CancelScope
+
 from flowpy import SKIP, Flow, __version__, flow, run
-from flowpy._scheduler import backend_options
+from flowpy._scheduler import backend_options, current_scheduler
 from flowpy.io import lines, stdin_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 FAILED = 1
 REFUSED = 2
@@ -79,9 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         chain = prepare(options)
         reconfigure = getattr(sys.stdout, "reconfigure", None)
         if reconfigure is not None:
-            reconfigure(errors="replace")
-        run(chain.collect, show, backend=options.backend)
-        flush()
+            # Not each write at once, even where Python runs unbuffered: see Output.
+            reconfigure(errors="replace", write_through=False)
+        run(print_items, chain, backend=options.backend)
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 - each becomes a status and a line
@@ -227,9 +229,42 @@ def evaluate(expression: str, names: dict[str, object]) -> Flow[object] | str:
 # ------------------------------------------------------------------ while it runs
 
 
-def show(item: object) -> None:
-    """Print an item, at once."""
-    print(item, flush=True)
+async def print_items(chain: Flow[object]) -> None:
+    """Print each item as it comes."""
+    with CancelScope() as scope:
+        output = Output(scope.cancel)
+        await chain.collect(output.show)
+    flush()
+    if output.error is not None:
+        raise output.error
+
+
+class Output:
+    """Prints items, and flushes as soon as the flow waits for anything.
+
+    So an item is seen at once, while a burst of them costs one write and not one each.
+    """
+
+    def __init__(self, stop: Callable[[], object]) -> None:
+        self.error: OSError | None = None
+        self._stop = stop
+        self._call_soon = current_scheduler().caller()
+        self._due = False
+
+    def show(self, item: object) -> None:
+        """Print an item."""
+        print(item)
+        if not self._due:
+            self._due = True
+            self._call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._due = False
+        try:
+            flush()
+        except OSError as error:
+            self.error = error  # raised by the task: here it would be the loop's
+            self._stop()
 
 
 def flush() -> None:

@@ -75,8 +75,6 @@ the same on both: True
 
 
 def path_of(name):
-    if name == "log_watcher":
-        pytest.importorskip("flowpy.io")
     return ROOT / "examples" / f"{name}.py"
 
 

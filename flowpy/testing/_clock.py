@@ -144,7 +144,8 @@ def run_virtual(
             `threshold` is negative, NaN or infinite.
         ModuleNotFoundError: at the call, if trio is not installed.
         TimeoutError: after ten years of virtual time, which pass in a moment where
-            something is waited for that never comes.
+            something is waited for that never comes, or, with a `threshold` of 0, that
+            a thread or a socket would have given.
 
     Example:
         >>> run_virtual(Flow.interval(3600).take(3).to_list, "trio")
