@@ -234,9 +234,9 @@ async def print_items(chain: Flow[object]) -> None:
     with CancelScope() as scope:
         output = Output(scope.cancel)
         await chain.collect(output.show)
-    flush()
     if output.error is not None:
         raise output.error
+    flush()
 
 
 class Output:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, suppress
 from contextvars import copy_context
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Generic, TypeVar
 
@@ -78,10 +78,17 @@ class _Feed(Generic[T]):
         self._ready.wait()
         self._asking = True
         self._wake(lambda: self._question.set())  # noqa: PLW0108 - looked up there
-        answer = self._answers.get()
+        answer = self._wait()
         self._asking = False
         self.check()
         return answer
+
+    def _wait(self) -> T | Missing:
+        # Ctrl-C that comes just as the wait begins does not interrupt it: CPython runs
+        # signal handlers between two steps of Python code. So there is a next step.
+        while True:
+            with suppress(Empty):
+                return self._answers.get(timeout=1)
 
     def stop(self) -> None:
         """Have the flow closed: cancelled only if the caller left while it pulled."""

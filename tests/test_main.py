@@ -443,6 +443,14 @@ def end_without_a_reader():
         yield output
 
 
+def test_a_flow_that_waits_ends_when_its_reader_is_gone(
+    monkeypatch, end_without_a_reader
+):
+    monkeypatch.setattr(sys, "stdout", end_without_a_reader)
+
+    assert main(["Flow.of(1).concat(Flow.never())"]) == 141
+
+
 def test_output_without_a_reader_is_not_tried_again(monkeypatch, end_without_a_reader):
     monkeypatch.setattr(sys, "stdout", end_without_a_reader)
     status = main(["Flow.of(1)"])

@@ -49,11 +49,11 @@ async def test_a_flow_over_an_endless_iterable_lets_other_tasks_run_on_asyncio()
 
     ticking = asyncio.create_task(tick())
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
+        async with asyncio.timeout(0.3):
             await Flow(count()).filter(lambda n: n < 0).collect()
     ticking.cancel()
 
-    assert len(ticks) > 5  # 50 where nothing else keeps the machine busy
+    assert len(ticks) > 5  # some 150 where nothing else keeps the machine busy
 
 
 def test_a_flow_over_an_endless_iterable_can_be_timed_out_on_trio():

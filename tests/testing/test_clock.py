@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 
 import anyio
@@ -125,6 +126,22 @@ def test_sockets_work_on_the_virtual_loop():
 
     with asyncio.Runner(loop_factory=VirtualClockEventLoop) as runner:
         assert runner.run(main()) == b"hello\n"
+
+
+def test_a_socket_can_be_read_and_written_at_once():
+    async def main():
+        loop = asyncio.get_running_loop()
+        left, right = socket.socketpair()
+        seen = asyncio.Event()
+        with left, right:
+            loop.add_reader(left, lambda: None)
+            loop.add_writer(left, seen.set)  # a second event for the same socket
+            await seen.wait()
+            loop.remove_writer(left)
+            loop.remove_reader(left)
+
+    with asyncio.Runner(loop_factory=VirtualClockEventLoop) as runner:
+        runner.run(main())
 
 
 @pytest.mark.parametrize("backend", ["uvloop", "curio"])
