@@ -225,11 +225,6 @@ def is_covariant(flags: Flow[bool], numbers: Flow[int]) -> Flow[int]:
     return flags
 
 
-@flow  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-def not_async() -> Iterator[int]:
-    yield 1
-
-
 def wrong(numbers: Flow[int], path: Path) -> Flow[bool]:
     Flow(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Flow(path)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -238,6 +233,8 @@ def wrong(numbers: Flow[int], path: Path) -> Flow[bool]:
     Flow.fail(OSError)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Flow.interval("1s")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Flow.unfold(0, str)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    flow(count)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    flow(fetch_list)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ticks("3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ticks()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     return numbers  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
