@@ -102,7 +102,7 @@ class Operator(Generic[P, R_co]):
             name, default = parameter.name, parameter.default
             value = given.get(name, default)
             if parameter.kind is Parameter.VAR_POSITIONAL:
-                args += map(name_of, value)  # type: ignore[call-overload]
+                args += map(name_of, value)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType] - a tuple
             elif is_default(value, default):
                 by_name = True
             elif by_name or parameter.kind is Parameter.KEYWORD_ONLY:

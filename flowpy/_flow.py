@@ -17,11 +17,10 @@ from typing import (
     Never,
     ParamSpec,
     TypeGuard,
-    TypeVar,
     overload,
 )
 
-from typing_extensions import TypeIs
+from typing_extensions import TypeIs, TypeVar
 
 from flowpy import _sources as sources
 from flowpy._blocking import iterate_blocking
@@ -53,15 +52,14 @@ from flowpy._terminals import Terminals
 if TYPE_CHECKING:
     from collections.abc import (
         AsyncGenerator,
-        AsyncIterable,
         Callable,
         Coroutine,
         Generator,
-        Iterable,
     )
+    from contextlib import AbstractAsyncContextManager
 
     from flowpy._scheduler import Backend
-    from flowpy._types import Callback, Duration, FlowLike, Skip
+    from flowpy._types import Callback, Duration, FlowLike, Result, Skip
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -74,7 +72,7 @@ U = TypeVar("U")
 U2 = TypeVar("U2")
 U3 = TypeVar("U3")
 U4 = TypeVar("U4")
-V = TypeVar("V")
+V = TypeVar("V", default=Never)
 P = ParamSpec("P")
 
 
@@ -107,33 +105,12 @@ class Flow(Terminals[T_co], Generic[T_co]):
 
     __slots__ = ()
 
-    @overload
-    def __init__(self, source: AsyncIterable[T_co], *, close: bool = True) -> None: ...
-    @overload
-    def __init__(self, source: Iterable[T_co], *, close: bool = True) -> None: ...
-    @overload
-    def __init__(
-        self, source: Callable[[], AsyncIterable[T_co]], *, close: bool = True
-    ) -> None: ...
-    @overload
-    def __init__(
-        self, source: Callable[[], Iterable[T_co]], *, close: bool = True
-    ) -> None: ...
-    @overload
     def __init__(
         self,
-        source: Callable[[], Coroutine[Any, Any, AsyncIterable[T_co]]],
+        source: FlowLike[T_co] | Callable[[], Result[FlowLike[T_co]]],
         *,
         close: bool = True,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self,
-        source: Callable[[], Coroutine[Any, Any, Iterable[T_co]]],
-        *,
-        close: bool = True,
-    ) -> None: ...
-    def __init__(self, source: Any, *, close: bool = True) -> None:
+    ) -> None:
         if isinstance(source, Chain):
             self._stages, self._values = source._stages, source._values
         else:
@@ -145,8 +122,17 @@ class Flow(Terminals[T_co], Generic[T_co]):
 
     # ------------------------------------------------------------ starting a flow
 
+    @overload
     @staticmethod
-    def of(*items: T) -> Flow[T]:
+    def of(item: T, i2: U, /) -> Flow[T | U]: ...
+    @overload
+    @staticmethod
+    def of(item: T, i2: U, i3: U2, /) -> Flow[T | U | U2]: ...
+    @overload
+    @staticmethod
+    def of(*items: V) -> Flow[V]: ...
+    @staticmethod
+    def of(*items: Any) -> Flow[Any]:
         """Make a flow of the given items.
 
         Shape: n items out, in order.
@@ -240,14 +226,8 @@ class Flow(Terminals[T_co], Generic[T_co]):
         values = (check_period("period", period), check_duration("delay", delay))
         return made((sources.interval,), (values,))
 
-    @overload
     @staticmethod
-    def unfold(seed: S, fn: Callback[[S], tuple[T, S] | None]) -> Flow[T]: ...
-    @overload
-    @staticmethod
-    def unfold(seed: S, fn: Callable[[S], tuple[T, S] | None]) -> Flow[T]: ...
-    @staticmethod
-    def unfold(seed: S, fn: Callable[[S], Any]) -> Flow[Any]:
+    def unfold(seed: S, fn: Callable[[S], Result[tuple[T, S] | None]]) -> Flow[T]:
         """Make items from a state: pages, cursors, tokens.
 
         Args:
@@ -284,10 +264,8 @@ class Flow(Terminals[T_co], Generic[T_co]):
         self,
         fn: Callback[[T_co], U],
         *,
-        on_error: Callable[[Exception, T_co], V | Skip],
+        on_error: Callable[[Exception, T_co], V | Skip] | None = None,
     ) -> Flow[U | V]: ...
-    @overload
-    def map(self, fn: Callback[[T_co], U], *, on_error: None = None) -> Flow[U]: ...
     @overload
     def map(
         self,
@@ -300,10 +278,8 @@ class Flow(Terminals[T_co], Generic[T_co]):
         self,
         fn: Callable[[T_co], U],
         *,
-        on_error: Callable[[Exception, T_co], V | Skip],
+        on_error: Callable[[Exception, T_co], V | Skip] | None = None,
     ) -> Flow[U | V]: ...
-    @overload
-    def map(self, fn: Callable[[T_co], U], *, on_error: None = None) -> Flow[U]: ...
     def map(
         self,
         fn: Callable[[T_co], Any],
@@ -337,9 +313,13 @@ class Flow(Terminals[T_co], Generic[T_co]):
         return self._then(transform.map_or_else, fn, on_error)
 
     @overload
-    def map_not_none(self, fn: Callback[[T_co], U | None]) -> Flow[U]: ...
+    def map_not_none(
+        self,
+        # The second None makes mypy see that a lambda fits both overloads in one way.
+        fn: Callable[[T_co], Coroutine[Any, Any, V | None] | None],
+    ) -> Flow[V]: ...
     @overload
-    def map_not_none(self, fn: Callable[[T_co], U | None]) -> Flow[U]: ...
+    def map_not_none(self, fn: Callable[[T_co], V | None]) -> Flow[V]: ...
     def map_not_none(self, fn: Callable[[T_co], Any]) -> Flow[Any]:
         """Replace each item by what `fn` makes of it, unless that is None.
 
@@ -360,15 +340,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         return self._then(transform.map_not_none, check_callable("fn", fn))
 
-    @overload
-    def flat_map(self, fn: Callback[[T_co], AsyncIterable[U]]) -> Flow[U]: ...
-    @overload
-    def flat_map(self, fn: Callback[[T_co], Iterable[U]]) -> Flow[U]: ...
-    @overload
-    def flat_map(self, fn: Callable[[T_co], AsyncIterable[U]]) -> Flow[U]: ...
-    @overload
-    def flat_map(self, fn: Callable[[T_co], Iterable[U]]) -> Flow[U]: ...
-    def flat_map(self, fn: Callable[[T_co], Any]) -> Flow[Any]:
+    def flat_map(self, fn: Callable[[T_co], Result[FlowLike[U]]]) -> Flow[U]:
         """Replace each item by all items of what `fn` makes of it, one after another.
 
         Args:
@@ -390,11 +362,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         return self._then(transform.flat_map, check_callable("fn", fn))
 
-    @overload
-    def flatten(self: Flow[AsyncIterable[U]]) -> Flow[U]: ...
-    @overload
-    def flatten(self: Flow[Iterable[U]]) -> Flow[U]: ...
-    def flatten(self) -> Flow[Any]:
+    def flatten(self: Flow[FlowLike[U]]) -> Flow[U]:
         """Give the items of the items, one inner flow after another.
 
         Shape: n flows, async iterables or iterables in, their items out, in order.
@@ -442,11 +410,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         return self._then(transform.pairwise)
 
-    @overload
-    def scan(self, initial: A, fn: Callback[[A, T_co], A]) -> Flow[A]: ...
-    @overload
-    def scan(self, initial: A, fn: Callable[[A, T_co], A]) -> Flow[A]: ...
-    def scan(self, initial: A, fn: Callable[[A, T_co], Any]) -> Flow[A]:
+    def scan(self, initial: A, fn: Callable[[A, T_co], Result[A]]) -> Flow[A]:
         """Give every intermediate value of a fold, `initial` first.
 
         Args:
@@ -466,11 +430,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         return self._then(transform.scan, initial, check_callable("fn", fn))
 
-    @overload
-    def running_reduce(self: Flow[S], fn: Callback[[S, S], S]) -> Flow[S]: ...
-    @overload
-    def running_reduce(self: Flow[S], fn: Callable[[S, S], S]) -> Flow[S]: ...
-    def running_reduce(self: Flow[S], fn: Callable[[S, S], Any]) -> Flow[S]:
+    def running_reduce(self: Flow[S], fn: Callable[[S, S], Result[S]]) -> Flow[S]:
         """Give every intermediate value of a reduce, the first item first.
 
         Args:
@@ -894,7 +854,13 @@ class Flow(Terminals[T_co], Generic[T_co]):
 
     # -------------------------------------------------------------------- combine
 
-    def concat(self, *others: FlowLike[U]) -> Flow[T_co | U]:
+    @overload
+    def concat(
+        self, other: FlowLike[U], o2: FlowLike[U2], /
+    ) -> Flow[T_co | U | U2]: ...
+    @overload
+    def concat(self, *others: FlowLike[U]) -> Flow[T_co | U]: ...
+    def concat(self, *others: FlowLike[Any]) -> Flow[Any]:
         """Give the items of this flow, then those of each other.
 
         Args:
@@ -997,7 +963,13 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         return as_flow(self)._then(combine.zip, flows(others), strict)
 
-    def interleave(self, *others: FlowLike[U]) -> Flow[T_co | U]:
+    @overload
+    def interleave(
+        self, other: FlowLike[U], o2: FlowLike[U2], /
+    ) -> Flow[T_co | U | U2]: ...
+    @overload
+    def interleave(self, *others: FlowLike[U]) -> Flow[T_co | U]: ...
+    def interleave(self, *others: FlowLike[Any]) -> Flow[Any]:
         """Give one item of each flow in turn; one that has ended is passed over.
 
         Args:
@@ -1021,23 +993,27 @@ class Flow(Terminals[T_co], Generic[T_co]):
     @overload
     def catch(self, *types: type[Exception], handler: None = None) -> Flow[T_co]: ...
     @overload
+    def catch(self, *, handler: Callable[[Exception], Result[None]]) -> Flow[T_co]: ...
+    @overload
     def catch(
-        self, *types: type[E], handler: Callback[[E], AsyncIterable[U] | None]
+        self, *, handler: Callable[[Exception], Result[FlowLike[U] | None]]
     ) -> Flow[T_co | U]: ...
     @overload
     def catch(
-        self, *types: type[E], handler: Callback[[E], Iterable[U] | None]
-    ) -> Flow[T_co | U]: ...
+        self,
+        types: type[E],
+        /,
+        *others: type[E],
+        handler: Callable[[E], Result[None]],
+    ) -> Flow[T_co]: ...
     @overload
     def catch(
-        self, *types: type[E], handler: Callable[[E], AsyncIterable[U] | None]
+        self,
+        types: type[E],
+        /,
+        *others: type[E],
+        handler: Callable[[E], Result[FlowLike[U] | None]],
     ) -> Flow[T_co | U]: ...
-    @overload
-    def catch(
-        self, *types: type[E], handler: Callable[[E], Iterable[U] | None]
-    ) -> Flow[T_co | U]: ...
-    @overload
-    def catch(self, *types: type[E], handler: Callable[[E], object]) -> Flow[T_co]: ...
     def catch(
         self,
         *types: type[Exception],
@@ -1138,15 +1114,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
             reset,
         )
 
-    @overload
     def retry_when(
-        self, fn: Callback[[Exception, int], bool | Duration]
-    ) -> Flow[T_co]: ...
-    @overload
-    def retry_when(
-        self, fn: Callable[[Exception, int], bool | Duration]
-    ) -> Flow[T_co]: ...
-    def retry_when(self, fn: Callable[[Exception, int], Any]) -> Flow[T_co]:
+        self, fn: Callable[[Exception, int], Result[bool | Duration]]
+    ) -> Flow[T_co]:
         """Collect what is above again for as long as `fn` says.
 
         Args:
@@ -1281,7 +1251,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def __aiter__(self) -> AsyncGenerator[T_co, None]:  # noqa: PYI058 - to be closed
         return self._open()
 
-    def open(self) -> closing[AsyncGenerator[T_co, None]]:
+    def open(self) -> AbstractAsyncContextManager[AsyncGenerator[T_co, None], None]:
         """Iterate in a block that has closed everything when it is left.
 
         After a `break` out of a bare `async for`, the event loop closes the flow a

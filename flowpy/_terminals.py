@@ -12,13 +12,15 @@ from flowpy._callbacks import itself
 from flowpy._chain import Chain
 from flowpy._checks import check_callable, check_optional_callable, check_type
 from flowpy._operators import ending
-from flowpy._types import MISSING, Callback, Ending
+from flowpy._types import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
     from _typeshed import SupportsAdd, SupportsRichComparison
+
+    from flowpy._types import Callback, Ending, Result
 
     class Summable(SupportsAdd[Any, Any], Protocol):
         """What can be added to its like and to 0."""
@@ -271,11 +273,7 @@ class Terminals(Chain, Generic[T_co]):
         """
         return self._end(ending.single, default)
 
-    @overload
-    def fold(self, initial: A, fn: Callback[[A, T_co], A]) -> Ending[A]: ...
-    @overload
-    def fold(self, initial: A, fn: Callable[[A, T_co], A]) -> Ending[A]: ...
-    def fold(self, initial: A, fn: Callable[[A, T_co], Any]) -> Ending[A]:
+    def fold(self, initial: A, fn: Callable[[A, T_co], Result[A]]) -> Ending[A]:
         """Combine all items into one value, beginning with `initial`.
 
         Args:
@@ -295,11 +293,7 @@ class Terminals(Chain, Generic[T_co]):
         """
         return self._end(ending.fold, initial, check_callable("fn", fn))
 
-    @overload
-    def reduce(self: Terminals[S], fn: Callback[[S, S], S]) -> Ending[S]: ...
-    @overload
-    def reduce(self: Terminals[S], fn: Callable[[S, S], S]) -> Ending[S]: ...
-    def reduce(self: Terminals[S], fn: Callable[[S, S], Any]) -> Ending[S]:
+    def reduce(self: Terminals[S], fn: Callable[[S, S], Result[S]]) -> Ending[S]:
         """Combine all items into one, beginning with the first.
 
         Args:

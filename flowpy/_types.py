@@ -30,6 +30,14 @@ Callback: TypeAlias = Callable[P, Coroutine[Any, Any, T]]
 annotated with it there is adapted when a collection starts (`_callbacks`).
 """
 
+Result: TypeAlias = T | Coroutine[Any, Any, T]
+"""What a function returns that may be async.
+
+Only for a `T` that no coroutine fits, or that another argument settles. Elsewhere type
+checkers would take the coroutine for the `T`: there an overload for `Callback` comes
+first, then one for plain functions.
+"""
+
 Duration: TypeAlias = float | timedelta
 """A number of seconds, or a timedelta."""
 
@@ -44,7 +52,9 @@ class _Missing(Enum):
         return "MISSING"
 
 
-class _Skip(Enum):
+class Skip(Enum):
+    """The type of `SKIP`: not a Literal, next to which mypy would make one of any 0."""
+
     SKIP = "SKIP"
 
     def __repr__(self) -> str:
@@ -55,6 +65,5 @@ Missing: TypeAlias = Literal[_Missing.MISSING]
 MISSING: Final = _Missing.MISSING
 """The default that means "not given", where None is a value like any other."""
 
-Skip: TypeAlias = Literal[_Skip.SKIP]
-SKIP: Final = _Skip.SKIP
+SKIP: Final = Skip.SKIP
 """What `map(on_error=...)` returns to drop the item that failed."""

@@ -66,7 +66,7 @@ def retry(
         if times is not None and attempt >= times:
             return None
         if matches is None:
-            wanted = isinstance(error, on)  # type: ignore[arg-type]
+            wanted = isinstance(error, on)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - no function
         else:
             wanted = await matches(error)
         if not wanted:

@@ -1,0 +1,51 @@
+"""Group: lists of items, with and without a key."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import assert_type
+
+from flowpy import Flow
+
+
+async def first_letter(word: str) -> str:
+    return word[:1]
+
+
+async def prefix(length: int, word: str) -> str:
+    return word[:length]
+
+
+def remainder(by: int, n: int) -> int:
+    return n % by
+
+
+def chunked_and_windowed(numbers: Flow[int], optional: Flow[str | None]) -> None:
+    assert_type(numbers.chunked(10), Flow[list[int]])
+    assert_type(optional.chunked(size=10), Flow[list[str | None]])
+    assert_type(numbers.chunked(10).map(sum), Flow[int])
+    assert_type(numbers.chunked(3).chunked(2), Flow[list[list[int]]])
+    assert_type(numbers.windowed(3), Flow[list[int]])
+    assert_type(numbers.windowed(3, 2, partial=True), Flow[list[int]])
+    assert_type(numbers.windowed(3).map(lambda window: window[-1]), Flow[int])
+
+
+def chunked_by(numbers: Flow[int], words: Flow[str]) -> None:
+    assert_type(words.chunked_by(len), Flow[tuple[int, list[str]]])
+    assert_type(words.chunked_by(first_letter), Flow[tuple[str, list[str]]])
+    assert_type(words.chunked_by(lambda w: w[:1]), Flow[tuple[str, list[str]]])
+    assert_type(
+        words.chunked_by(lambda w: first_letter(w)), Flow[tuple[str, list[str]]]
+    )
+    assert_type(words.chunked_by(partial(prefix, 2)), Flow[tuple[str, list[str]]])
+    assert_type(numbers.chunked_by(partial(remainder, 3)), Flow[tuple[int, list[int]]])
+    assert_type(
+        numbers.chunked_by(lambda n: n > 0).map(lambda run: run[1]), Flow[list[int]]
+    )
+
+
+def wrong(numbers: Flow[int], words: Flow[str]) -> None:
+    numbers.chunked("10")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    numbers.windowed(3, 2, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    numbers.chunked_by(len)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    numbers.chunked(3).map(str.upper)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
