@@ -1,8 +1,7 @@
 """flowpy: streams of items that arrive over time, on asyncio and trio alike.
 
-from flowpy import Flow, run
-
-run(Flow(["3", "x", "4"]).filter(str.isdigit).map(int).to_list)  # [3, 4]
+>>> run(Flow(["3", "x", "4"]).filter(str.isdigit).map(int).to_list)
+[3, 4]
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from flowpy._decorators import flow
 from flowpy._errors import FlowConsumedError, FlowEmptyError, FlowError
 from flowpy._flow import Flow
 from flowpy._scheduler import run
-from flowpy._types import SKIP
+from flowpy._types import SKIP, Skip
 
 __all__ = (
     "SKIP",
@@ -19,11 +18,12 @@ __all__ = (
     "FlowConsumedError",
     "FlowEmptyError",
     "FlowError",
+    "Skip",
     "flow",
     "run",
 )
 
 __version__ = "0.1.0"
 
-for _public in (Flow, FlowConsumedError, FlowEmptyError, FlowError, flow, run):
+for _public in (Flow, FlowConsumedError, FlowEmptyError, FlowError, Skip, flow, run):
     _public.__module__ = "flowpy"  # where users find them

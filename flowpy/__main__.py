@@ -231,8 +231,9 @@ def evaluate(expression: str, names: dict[str, object]) -> Flow[object] | str:
 
 async def print_items(chain: Flow[object]) -> None:
     """Print each item as it comes."""
-    with CancelScope() as scope:
-        output = Output(scope.cancel)
+    scope = CancelScope()
+    output = Output(scope.cancel)
+    with scope:
         await chain.collect(output.show)
     if output.error is not None:
         raise output.error

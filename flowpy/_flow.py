@@ -291,8 +291,8 @@ class Flow(Terminals[T_co], Generic[T_co]):
         Args:
             fn: Gives the new item; plain or async, awaited before the next pull.
             on_error: Called with an error that `fn` raised and its item: gives the
-                item to put in its place, or `SKIP` for none. Left out, the error ends
-                the flow.
+                item to put in its place, or `SKIP` (of type `Skip`) for none. Left
+                out, the error ends the flow.
 
         Shape: n items in, n out (fewer with `SKIP`), in order.
 
@@ -1277,7 +1277,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
         return closing(aiter(self))
 
     def iter_blocking(
-        self, *, backend: Backend = "asyncio"
+        self, backend: Backend = "asyncio"
     ) -> Generator[T_co, None, None]:
         """Iterate from plain code, with an event loop in a thread of its own.
 
@@ -1342,11 +1342,14 @@ def made(stages: Stages, values: Values) -> Flow[Any]:
     return flow
 
 
-def as_flow(value: Any) -> Flow[Any]:
-    """Return `value` as a flow, which can say when it is used up."""
-    return value if isinstance(value, Flow) else Flow(value)  # pyright: ignore[reportUnknownVariableType] - of Any
+def as_flow(value: Any, name: str = "flow") -> Flow[Any]:
+    """Return argument `name` as a flow, which can say when it is used up."""
+    if isinstance(value, Flow):
+        return value  # pyright: ignore[reportUnknownVariableType] - of Any
+    stage, values = sources.source_of(value, name=name)
+    return made((stage,), (values,))
 
 
 def flows(others: tuple[Any, ...]) -> tuple[Flow[Any], ...]:
     """Return each of `others` as a flow."""
-    return tuple(map(as_flow, others))
+    return tuple(as_flow(other, "others") for other in others)

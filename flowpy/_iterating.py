@@ -173,9 +173,9 @@ class Turns(Generic[T]):
             self._due = monotonic() + TURN
 
 
-async def read_in_turns(iterable: Iterable[T], *, closes: bool = True) -> Items[T]:
+async def read_in_turns(iterable: Iterable[T], close: bool = True) -> Items[T]:  # noqa: FBT001, FBT002 - an operator
     """Give the items of a plain iterable."""
-    with Turns(iterable, closes=closes) as turns:
+    with Turns(iterable, closes=close) as turns:
         for part in turns:
             for x in part:
                 yield x

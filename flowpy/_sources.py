@@ -19,13 +19,13 @@ from flowpy._iterating import (
     is_async_iterable,
     is_one_shot,
     is_plain_iterable,
+    read_in_turns,
 )
 from flowpy._scheduler import current_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import (
         AsyncIterable,
-        Iterable,
     )
 
     from flowpy._types import Callback, FlowLike, Items
@@ -51,9 +51,9 @@ def describe_items(items: tuple[object, ...], _: object) -> str:
 
 
 def source_of(
-    source: Any, *, close: bool
+    source: Any, *, close: bool = True, name: str = "source"
 ) -> tuple[Operator[..., Items[Any]], tuple[object, ...]]:
-    """Return the operator that reads `source`, and its arguments."""
+    """Return the operator that reads `source`, argument `name`, and its arguments."""
     one_shot = is_one_shot(source)
     origin = Once[Any](source) if one_shot else source
     if is_async_iterable(source):
@@ -63,19 +63,13 @@ def source_of(
     if callable(source):
         return called, (source, close)
     message = (
-        "source must be an async iterable, an iterable or a function of no arguments "
+        f"{name} must be an async iterable, an iterable or a function of no arguments "
         f"that returns one; got {source!r}"
     )
     raise TypeError(message)
 
 
-@operator(show=describe)
-async def iterable(origin: Iterable[T], close: bool) -> Items[T]:
-    with Turns(origin, closes=close) as turns:
-        for part in turns:
-            for x in part:
-                yield x
-            await turns.over()
+iterable = operator(show=describe)(read_in_turns)
 
 
 items = Operator(iterable.run, show=describe_items)

@@ -89,7 +89,7 @@ def not_callable(name, parameter):
 
 def not_iterable(name):
     """The wrong calls of a method that takes other flows."""
-    return ((lambda f: getattr(f, name)(3), TypeError, "source"),)
+    return ((lambda f: getattr(f, name)(3), TypeError, "others"),)
 
 
 TRANSFORM = (

@@ -1,0 +1,65 @@
+"""What `import flowpy` shows, and what it loads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+MODULES = ["flowpy", "flowpy.io", "flowpy.testing"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_public_names_are_listed_in_order_and_documented(name):
+    module = import_module(name)
+    listed = list(module.__all__)
+
+    assert listed == sorted(listed)
+    assert all(getattr(module, each).__doc__ for each in listed if each != "SKIP")
+
+
+def test_nothing_public_is_left_out():
+    flowpy = import_module("flowpy")
+    modules = type(flowpy)
+    found = {
+        name
+        for name, value in vars(flowpy).items()
+        if not name.startswith("_") and not isinstance(value, modules)
+    }
+
+    assert found - {"annotations"} == set(flowpy.__all__)
+
+
+def test_public_names_say_that_they_live_in_flowpy():
+    flowpy = import_module("flowpy")
+    homes = {
+        name: getattr(getattr(flowpy, name), "__module__", "flowpy")
+        for name in flowpy.__all__
+    }
+
+    assert set(homes.values()) == {"flowpy"}
+
+
+def test_importing_flowpy_loads_no_extra():
+    code = """
+import sys
+import flowpy, flowpy.io, flowpy.testing
+print(sorted({"trio", "uvloop", "pytest", "numpy"} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+
+    assert done.stdout == "[]\n"
+
+
+def test_help_reads_like_the_documentation(capsys):
+    import_module("pydoc").help("flowpy.Flow.chunked")
+
+    assert "Collect items into lists of `size`" in capsys.readouterr().out
