@@ -12,12 +12,11 @@ MODULES = ["flowpy", "flowpy.io", "flowpy.testing"]
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_public_names_are_listed_in_order_and_documented(name):
+def test_public_names_are_documented(name):
     module = import_module(name)
-    listed = list(module.__all__)
+    documented = {each for each in module.__all__ if getattr(module, each).__doc__}
 
-    assert listed == sorted(listed)
-    assert all(getattr(module, each).__doc__ for each in listed if each != "SKIP")
+    assert documented | {"SKIP"} == set(module.__all__)  # whose type is documented
 
 
 def test_nothing_public_is_left_out():
