@@ -13,7 +13,8 @@ from functools import partial
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from flowpy._callbacks import awaiting, equals, itself
+from flowpy._callbacks import awaiting, equals, is_async, itself
+from flowpy._fusion import ENABLED, can_fuse, cut, fuse
 
 if TYPE_CHECKING:
     from flowpy._types import Ending, Items
@@ -190,6 +191,29 @@ def open_nested(stages: Stages, values: Values) -> Items[Any]:
     return items
 
 
+def open_fused(stages: Stages, values: Values) -> Any:
+    """Return the chain as fused functions, called but not started."""
+    items: Any = None
+    for run in cut(stages):
+        part, own = stages[run], values[run]
+        if can_fuse(part[0]):
+            shape, args = [], [] if items is None else [items]
+            for stage, given in zip(part, own, strict=True):
+                flags = tuple(
+                    is_callback and callable(value) and is_async(value)
+                    for value, is_callback in zip(given, stage.callbacks, strict=True)
+                )
+                shape.append((stage, flags))
+                args += given
+            items = fuse(tuple(shape))(*args)
+        elif part[0].reopens:
+            reopen = partial(open_fused, stages[: run.start], values[: run.start])
+            items = part[0].start(reopen, values=own[0])
+        else:
+            items = part[0].start(*[] if items is None else [items], values=own[0])
+    return items
+
+
 class Chain:
     """A source and the operators on it; immutable, shared by the flows made from it."""
 
@@ -199,9 +223,13 @@ class Chain:
     _values: Values
 
     def _open(self) -> Items[Any]:
+        if ENABLED:
+            return open_fused(self._stages, self._values)
         return open_nested(self._stages, self._values)
 
     def _end(self, ending: Operator[..., Ending[Any]], *values: object) -> Ending[Any]:
+        if ENABLED and type(self)._open is Chain._open:
+            return open_fused((*self._stages, ending), (*self._values, values))
         return ending.start(self._open(), values=values)
 
     def __repr__(self) -> str:

@@ -88,18 +88,25 @@ async def async_iterable(origin: AsyncIterable[T], close: bool) -> Items[T]:
 async def called(fn: Callback[[], FlowLike[T]], close: bool) -> Items[T]:
     result: Any = await fn()
     if is_async_iterable(result):
-        items = async_iterable(result, close)
+        iterator = aiter(result)
+        async with closing(iterator) if close else nullcontext():
+            async for x in iterator:
+                yield x
     else:
-        items = iterable(check_inner(result), close)
-    async with closing(items):
-        async for x in items:
-            yield x
+        with Turns(check_inner(result), closes=close) as turns:
+            for part in turns:
+                for x in part:
+                    yield x
+                await turns.over()
+
+
+NO_ITEMS: tuple[Any, ...] = ()
 
 
 @operator(show="Flow.empty()")
 async def empty() -> Items[Any]:
-    return
-    yield  # what makes it a generator; not reached
+    for x in NO_ITEMS:
+        yield x
 
 
 @operator(show="Flow.never()")
