@@ -70,7 +70,8 @@ async def zip(
     strict: bool,
 ) -> Items[tuple[Any, ...]]:
     short = 0
-    async with AsyncExitStack() as stack, closing(source):
+    # Closed in the reverse order of opening, as task groups around a yield must be.
+    async with closing(source), AsyncExitStack() as stack:
         sides = [await stack.enter_async_context(closing(aiter(o))) for o in others]
         async for x in source:
             row: list[Any] = [x]
