@@ -39,3 +39,24 @@ async def test_sources_that_hold_task_groups_can_be_combined_and_stopped(combine
     flow = Flow(with_task_group)
 
     assert len(await combine(flow, flow, flow).take(3).to_list()) == 3
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        ExceptionGroup("cleanup", [ValueError()]),
+        BaseExceptionGroup("cleanup", [ValueError(), KeyboardInterrupt()]),
+    ],
+    ids=["ExceptionGroup", "BaseExceptionGroup"],
+)
+async def test_a_group_raised_by_cleanup_arrives_as_the_same_object(group):
+    async def source():
+        try:
+            yield 1
+        finally:
+            raise group
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await Flow(source).first()
+
+    assert caught.value is group
