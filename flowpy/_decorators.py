@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import wraps
 from inspect import isasyncgenfunction
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast
 
-from flowpy._chain import Operator, name_of, operator
+from flowpy._chain import Stages, Values
 from flowpy._flow import Flow, as_flow, made
 from flowpy._iterating import closing
+from flowpy._operator import Operator, name_of, operator
 
 if TYPE_CHECKING:
     from flowpy._types import Items
@@ -24,7 +25,7 @@ def flow(fn: Callable[P, AsyncIterator[T]]) -> Callable[P, Flow[T]]:
 
     Each collection calls `fn` again with the same arguments. If the first of them is
     itself a flow, `fn` is an operator: `numbers.pipe(every_nth, 3)`. What it iterates
-    of that flow is closed when it ends, however it does.
+    of the flows among its arguments is closed when it ends, however it does.
 
     Args:
         fn: An async generator function.
@@ -82,58 +83,151 @@ def describe_pipe(fn: Generator, args: Arguments, kwargs: Named) -> str:
 
 @operator(show=describe_call)
 def generated(fn: Generator, args: Arguments, kwargs: Named) -> Items[Any]:
+    if any(isinstance(value, Flow) for value in (*args, *kwargs.values())):
+        return tidied(None, fn, args, kwargs)
     return fn(*args, **kwargs)
 
 
 @operator(seam="a function of your own", show=describe_pipe)
-async def piped(
+def piped(
     reopen: Callable[[], Items[Any]], fn: Generator, args: Arguments, kwargs: Named
 ) -> Items[Any]:
-    upstream = Upstream(reopen)
-    async with upstream, closing(fn(upstream, *args, **kwargs)) as items:
-        async for x in items:
-            yield x
+    return tidied(reopen, fn, args, kwargs)
 
 
-@operator
+async def tidied(
+    reopen: Callable[[], Items[Any]] | None,
+    fn: Generator,
+    args: Arguments,
+    kwargs: Named,
+) -> Items[Any]:
+    """Give what `fn` yields, and close what it leaves behind of the flows it gets."""
+    async with Lent() as lent:
+        first = () if reopen is None else (lent.flow((above,), ((reopen,),)),)
+        others = map(lent.watch, args)
+        named = {name: lent.watch(value) for name, value in kwargs.items()}
+        async with closing(fn(*first, *others, **named)) as items:
+            async for x in items:
+                if lent.dropped:
+                    await lent.close_dropped()
+                yield x
+
+
+@operator(show="source")
 def above(opener: Callable[[], Items[T]]) -> Items[T]:
     return opener()
 
 
-class Upstream(Flow[T]):
-    """What a user's operator sees of the chain above it: a flow that is tidied up.
+class Lent:
+    """The iterators over its flows that a user's function has opened and not closed.
 
-    A user's `async for` over it, or over a flow derived from it, leaves its iterator
-    behind at an early stop; here all of them are closed before the operator has ended.
+    A bare `async for` leaves its iterator behind at an early stop. Here it is closed
+    in the task that collects: with the next item or iterator if it was dropped, and
+    before the function has ended at the latest.
     """
 
-    __slots__ = ("_opened",)
+    __slots__ = ("_ended", "_held", "dropped")
 
-    _opened: list[Items[Any]]
+    def __init__(self) -> None:
+        self._ended = False
+        self._held: dict[int, Items[Any]] = {}
+        self.dropped: list[Items[Any]] = []
 
-    def __init__(self, opener: Callable[[], Items[T]]) -> None:
-        self._stages, self._values = (above,), ((opener,),)
-        self._opened = []
-
-    def _then(self, stage: Operator[..., Any], *values: object) -> Flow[Any]:
+    def flow(self, stages: Stages, values: Values) -> Upstream[Any]:
+        """Return a flow whose iterators are watched."""
         kind: type[Upstream[Any]] = Upstream
         flow = object.__new__(kind)
-        flow._stages = (*self._stages, stage)
-        flow._values = (*self._values, values)
-        flow._opened = self._opened
+        flow._stages, flow._values, flow._lent = stages, values, self
         return flow
 
-    def _open(self) -> Items[T]:
-        items = super()._open()
-        # Those that have run to their end keep no frame, and need no closing.
-        self._opened[:] = [o for o in self._opened if getattr(o, "ag_frame", None)]
-        self._opened.append(items)
-        return items
+    def watch(self, value: object) -> object:
+        """Return an argument, watched if it is a flow.
 
-    async def __aenter__(self) -> None:
-        pass
+        One of a class of its own can do more than a flow, and stays what it is.
+        """
+        kind: type[Flow[Any]] = type(value)  # type: ignore[assignment]
+        if kind is Flow or kind is Upstream:
+            chain: Flow[Any] = value  # type: ignore[assignment]
+            return self.flow(chain._stages, chain._values)
+        return value
+
+    def hold(self, items: Items[T]) -> Items[T]:
+        """Return the same iterator, and notice when nobody has it any more."""
+        if self._ended:
+            return items
+        if self.dropped:
+            items = self._after_dropped(items)
+        self._held[id(items)] = items
+        return cast("Items[T]", Handle(items, self._drop))
+
+    def _drop(self, items: Items[Any]) -> None:
+        del self._held[id(items)]
+        if getattr(items, "ag_frame", None) is not None:  # it has not run to its end
+            self.dropped.append(items)
+
+    async def close_dropped(self) -> None:
+        """Close what the function has dropped."""
+        async with AsyncExitStack() as stack:
+            for items in tuple(self.dropped):
+                # `await anext(aiter(source))` drops one that is running.
+                if not getattr(items, "ag_running", False):
+                    self.dropped.remove(items)
+                    stack.push_async_exit(closing(items))
+
+    async def _after_dropped(self, items: Items[T]) -> Items[T]:
+        async with closing(items):
+            await self.close_dropped()
+            async for x in items:
+                yield x
+
+    async def __aenter__(self) -> Self:
+        return self
 
     async def __aexit__(self, *raised: object) -> None:
+        self._ended = True
         async with AsyncExitStack() as stack:
-            for items in self._opened:
+            for items in (*self._held.values(), *self.dropped):
                 stack.push_async_exit(closing(items))
+
+
+class Handle(Generic[T]):
+    """An async generator that says when it is dropped."""
+
+    # A slot, not a method: so `async for` calls the generator's own, without a frame.
+    __slots__ = ("__anext__", "_drop", "_items")
+
+    __anext__: Callable[[], Coroutine[Any, Any, T]]
+
+    def __init__(self, items: Items[T], drop: Callable[[Items[T]], None]) -> None:
+        self._items = items
+        self._drop = drop
+        self.__anext__ = items.__anext__
+
+    def __del__(self) -> None:
+        self._drop(self._items)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def asend(self, value: None) -> Coroutine[Any, Any, T]:
+        return self._items.asend(value)
+
+    def athrow(self, *error: Any) -> Coroutine[Any, Any, T]:
+        return self._items.athrow(*error)
+
+    def aclose(self) -> Coroutine[Any, Any, None]:
+        return self._items.aclose()
+
+
+class Upstream(Flow[T]):
+    """What a user's function sees of a flow it was given: one that is tidied up."""
+
+    __slots__ = ("_lent",)
+
+    _lent: Lent
+
+    def _then(self, stage: Operator[..., Any], *values: object) -> Flow[Any]:
+        return self._lent.flow((*self._stages, stage), (*self._values, values))
+
+    def __aiter__(self) -> Items[T]:
+        return self._lent.hold(self._open())

@@ -25,7 +25,7 @@ from typing_extensions import TypeIs, TypeVar
 from flowpy import _sources as sources
 from flowpy._blocking import iterate_blocking
 from flowpy._callbacks import equals, itself
-from flowpy._chain import Chain, Operator, Stages, Values
+from flowpy._chain import Chain, Stages, Values
 from flowpy._checks import (
     check_callable,
     check_count,
@@ -38,6 +38,7 @@ from flowpy._checks import (
     check_type,
 )
 from flowpy._iterating import closing
+from flowpy._operator import Operator
 from flowpy._operators import (
     combine,
     group,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import linecache
 import os
 from collections.abc import Callable
 from copy import deepcopy
@@ -152,19 +151,19 @@ class Rename(ast.NodeTransformer):
         if shared:
             self.own[shared] = output
 
-    def visit_Name(self, node: ast.Name) -> ast.Name:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> ast.Name:
         if node.id in self.own:
             node.id = self.own[node.id]
         elif node.id != "source":
             node.id = self.names.public(self.operator, node.id)
         return node
 
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:  # noqa: N802
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
         if node.name is not None:
             node.name = self.own[node.name]
         return self.generic_visit(node)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt | None:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt | None:
         if node.value is None:
             return None
         plain = ast.Assign([node.target], node.value)
@@ -288,7 +287,7 @@ def call_plainly(
     )
 
     class Use(ast.NodeTransformer):
-        def visit_Await(self, part: ast.Await) -> ast.expr:  # noqa: N802
+        def visit_Await(self, part: ast.Await) -> ast.expr:
             if part is awaited:
                 return ast.copy_location(ast.Name(value, ast.Load()), part)
             return part
@@ -310,7 +309,9 @@ def own_expressions(node: ast.stmt) -> list[ast.AST]:
         for name, child in ast.iter_fields(node)
         if name not in {"body", "orelse", "finalbody", "handlers"}
     ]
-    flat = [f for field in fields for f in (field if isinstance(field, list) else [field])]
+    flat = [
+        f for field in fields for f in (field if isinstance(field, list) else [field])
+    ]
     return [n for f in flat if isinstance(f, ast.AST) for n in ast.walk(f)]
 
 

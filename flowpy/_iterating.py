@@ -83,8 +83,10 @@ class closing(Generic[I_co]):
         try:
             await close()
         except BaseExceptionGroup as group:
-            rest = group.split(GeneratorExit)[1]
-            if rest is not None:
+            exits, rest = group.split(GeneratorExit)
+            if exits is None:
+                keep_first(error, group)  # not `rest`, which is a copy
+            elif rest is not None:
                 keep_first(error, rest)
         except Exception as late:  # noqa: BLE001 - noted or raised
             keep_first(error, late)

@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flowpy._chain import Operator, name_of, operator
 from flowpy._iterating import (
     Once,
     Turns,
@@ -21,6 +20,7 @@ from flowpy._iterating import (
     is_plain_iterable,
     read_in_turns,
 )
+from flowpy._operator import Operator, name_of, operator
 from flowpy._scheduler import current_scheduler
 
 if TYPE_CHECKING:

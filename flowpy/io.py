@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from anyio import CancelScope, Event, to_thread, wait_readable
 
-from flowpy._chain import name_of, operator
 from flowpy._checks import check_count, check_type
 from flowpy._errors import FlowConsumedError
 from flowpy._flow import made
 from flowpy._iterating import Turns
+from flowpy._operator import name_of, operator
 from flowpy._scheduler import current_scheduler
 
 if TYPE_CHECKING:

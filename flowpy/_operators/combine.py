@@ -9,8 +9,8 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
-from flowpy._chain import operator
 from flowpy._iterating import closing
+from flowpy._operator import operator
 from flowpy._types import MISSING, Items
 
 T = TypeVar("T")
@@ -63,27 +63,27 @@ async def interleave(source: Items[T], others: Others[U]) -> Items[T | U]:
                     yield x
 
 
-@operator
+@operator(seam="closes its flows in the reverse order of opening")
 async def zip(
     source: Items[T],
     others: Others[Any],
     strict: bool,
 ) -> Items[tuple[Any, ...]]:
     short = 0
-    async with AsyncExitStack() as stack:
+    # In that order, since a task group around the yield of a source demands it.
+    async with closing(source), AsyncExitStack() as stack:
         sides = [await stack.enter_async_context(closing(aiter(o))) for o in others]
-        async with closing(source):
-            async for x in source:
-                row: list[Any] = [x]
-                for side in sides:
-                    y = await anext(side, MISSING)
-                    if y is MISSING:
-                        break
-                    row.append(y)
-                if len(row) <= len(sides):
-                    short = len(row)
+        async for x in source:
+            row: list[Any] = [x]
+            for side in sides:
+                y = await anext(side, MISSING)
+                if y is MISSING:
                     break
-                yield tuple(row)
+                row.append(y)
+            if len(row) <= len(sides):
+                short = len(row)
+                break
+            yield tuple(row)
         if strict:
             await check_lengths(short, sides)
 

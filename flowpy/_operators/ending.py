@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any, TypeVar
 
-from flowpy._chain import operator
 from flowpy._errors import FlowEmptyError
 from flowpy._iterating import closing
+from flowpy._operator import operator
 from flowpy._types import MISSING, Callback, Items, Missing
 
 T = TypeVar("T")

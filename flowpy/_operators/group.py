@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from flowpy._chain import operator
 from flowpy._iterating import closing
+from flowpy._operator import operator
 from flowpy._types import MISSING, Callback, Items, Missing
 
 T = TypeVar("T")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
-from flowpy._chain import operator
 from flowpy._iterating import closing
+from flowpy._operator import operator
 
 if TYPE_CHECKING:
     from flowpy._types import Callback, Items

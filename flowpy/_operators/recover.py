@@ -11,10 +11,10 @@ from random import Random, random
 from typing import TYPE_CHECKING, TypeVar
 
 from flowpy._callbacks import awaiting
-from flowpy._chain import operator
 from flowpy._checks import check_duration
 from flowpy._errors import FlowConsumedError
 from flowpy._iterating import closing, is_async_iterable, is_plain_iterable, opened
+from flowpy._operator import operator
 from flowpy._scheduler import current_scheduler
 
 if TYPE_CHECKING:

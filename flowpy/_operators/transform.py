@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from flowpy._chain import operator
 from flowpy._iterating import Turns, check_inner, closing, is_async_iterable
+from flowpy._operator import operator
 from flowpy._types import MISSING, SKIP, Callback, FlowLike, Items, Missing, Skip
 
 T = TypeVar("T")

@@ -12,7 +12,8 @@ import pytest
 
 import flowpy._operators
 from flowpy import Flow, _sources
-from flowpy._chain import Chain, Operator
+from flowpy._chain import Chain
+from flowpy._operator import Operator
 from tests.laws.table import CASES
 
 ROOMS = [

@@ -1,0 +1,171 @@
+"""What a stage is: the function that defines it, and what flowpy knows of it.
+
+How chains of them run stands in `_chain`, what each of them does in `_sources` and
+`_operators`.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable, Mapping
+from functools import partial
+from inspect import Parameter, signature
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from flowpy._callbacks import awaiting, equals, itself
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+Show = Callable[..., str] | str
+
+
+class Operator(Generic[P, R_co]):
+    """One kind of stage: the function that defines it, and what flowpy knows of it.
+
+    The function is what runs. Its form is what a compiler needs to inline it, and a
+    test reads every one for it:
+
+    * its first parameter, `source`, is consumed by one `async for`, which stands alone
+      inside `async with closing(source)`, and left by `break` or not at all; an ending
+      may `return`;
+    * it yields in statements, and never where an `except` could see an error that was
+      raised below;
+    * a parameter that is a user's function is annotated `Callback`; it is awaited, as
+      the first thing that its statement does.
+
+    One that can't have that form is a *seam* and says why. A seam whose first
+    parameter is called `reopen` gets a function that collects everything above it anew.
+    """
+
+    __slots__ = (
+        "callbacks",
+        "fixed",
+        "method",
+        "params",
+        "reopens",
+        "run",
+        "seam",
+        "show",
+    )
+
+    def __init__(
+        self,
+        run: Callable[P, R_co],
+        *,
+        method: str = "",
+        seam: str = "",
+        show: Show | None = None,
+        fixed: Mapping[str, object] = {},
+    ) -> None:
+        code = run.__code__
+        params = code.co_varnames[: code.co_argcount]
+        self.run = run
+        self.method = method or run.__name__
+        self.seam = seam
+        self.show = show
+        self.fixed = dict(fixed)
+        self.reopens = params[:1] == ("reopen",)
+        self.params = params[1:] if params[:1] in {("source",), ("reopen",)} else params
+        self.callbacks = tuple(
+            str(run.__annotations__[name]).startswith("Callback")
+            for name in self.params
+        )
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Run it as it stands, over items and callbacks that are async already."""
+        return self.run(*args, **kwargs)
+
+    def start(self, *above: object, values: tuple[object, ...]) -> R_co:
+        """Run it for one collection: with callbacks that are ready to be awaited."""
+        ready = [
+            awaiting(value) if is_callback and callable(value) else value
+            for value, is_callback in zip(values, self.callbacks, strict=True)
+        ]
+        run: Callable[..., R_co] = self.run
+        return run(*above, *ready)
+
+    def describe(self, owner: type, values: tuple[object, ...]) -> str:
+        """Return the call of `owner`'s method that made a stage with these `values`."""
+        if isinstance(self.show, str):
+            return self.show.format(*map(name_of, values))
+        if self.show is not None:
+            return self.show(*values)
+        given = dict(zip(self.params, values, strict=True)) | self.fixed
+        parameters = list(signature(getattr(owner, self.method)).parameters.values())
+        args: list[str] = []
+        by_name = False
+        for parameter in parameters[1:]:
+            name, default = parameter.name, parameter.default
+            value = given.get(name, default)
+            if parameter.kind is Parameter.VAR_POSITIONAL:
+                args += map(name_of, value)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType] - a tuple
+            elif is_default(value, default):
+                by_name = True
+            elif by_name or parameter.kind is Parameter.KEYWORD_ONLY:
+                args.append(f"{name}={name_of(value)}")
+            else:
+                args.append(name_of(value))
+            by_name |= parameter.kind is Parameter.VAR_POSITIONAL
+        return f"{self.method}({', '.join(args)})"
+
+
+@overload
+def operator(run: Callable[P, R_co], /) -> Operator[P, R_co]: ...
+@overload
+def operator(
+    *, method: str = "", seam: str = "", show: Show | None = None, **fixed: object
+) -> Callable[[Callable[P, R_co]], Operator[P, R_co]]: ...
+def operator(
+    run: Callable[..., Any] | None = None,
+    /,
+    *,
+    method: str = "",
+    seam: str = "",
+    show: Show | None = None,
+    **fixed: object,
+) -> Any:
+    """Make a function an operator.
+
+    Args:
+        run: The function.
+        method: The method of Flow that it serves, if that has another name.
+        seam: Why it is not in the form that can be fused, if it is not.
+        show: How its stage reads in a chain, if it serves no method: a template for
+            the arguments, or a function of them.
+        fixed: Arguments of the method for which this operator stands.
+    """
+    if run is None:
+        return partial(Operator, method=method, seam=seam, show=show, fixed=fixed)
+    return Operator(run)
+
+
+def is_default(value: object, default: object) -> bool:
+    """Tell whether an argument says no more than leaving it out."""
+    if value is default or value is itself or value is equals:
+        return True
+    return type(value) is type(default) and value == default
+
+
+def name_of(value: object) -> str:
+    """Return a short name for an argument, as it would read in code."""
+    if isinstance(value, partial):
+        return f"partial({name_of(value.func)})"
+    return _SHORT.repr(value)
+
+
+class _Short(reprlib.Repr):
+    """Writes functions and classes by their names, also those in a tuple."""
+
+    def repr1(self, x: object, level: int) -> str:
+        name = getattr(x, "__qualname__", None)
+        if isinstance(name, str):
+            return name.rpartition("<locals>.")[2]
+        return super().repr1(x, level)
+
+    def repr_Flow(self, x: object, level: int) -> str:
+        return repr(x)
+
+    repr_Upstream = repr_Flow
+
+
+_SHORT = _Short()

@@ -1,0 +1,195 @@
+"""What broke once, or nearly did: behaviour at the edges, found by attacking it."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from flowpy import Flow, flow
+
+pytestmark = pytest.mark.anyio
+
+
+async def with_task_group():
+    """A source that yields inside a task group, as users will in spite of PEP 789."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(anyio.sleep_forever)
+        for number in range(100):
+            yield number
+
+
+async def test_zip_closes_its_sides_in_the_reverse_order_of_opening():
+    order = []
+
+    async def source(name):
+        try:
+            while True:
+                yield name
+        finally:
+            order.append(name)
+
+    sides = [Flow(source(name)) for name in "abc"]
+    await sides[0].zip(*sides[1:]).first()
+
+    assert order == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize("combine", [Flow.zip, Flow.interleave, Flow.concat])
+async def test_sources_that_hold_task_groups_can_be_combined_and_stopped(combine):
+    flow = Flow(with_task_group)
+
+    assert len(await combine(flow, flow, flow).take(3).to_list()) == 3
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        ExceptionGroup("cleanup", [ValueError()]),
+        BaseExceptionGroup("cleanup", [ValueError(), KeyboardInterrupt()]),
+    ],
+    ids=["ExceptionGroup", "BaseExceptionGroup"],
+)
+async def test_a_group_raised_by_cleanup_arrives_as_the_same_object(group):
+    async def source():
+        try:
+            yield 1
+        finally:
+            raise group
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await Flow(source).first()
+
+    assert caught.value is group
+
+
+class Resource:
+    """A source that knows how many of its iterations are open."""
+
+    def __init__(self):
+        self.opened = self.open = self.most = 0
+
+    async def generator(self):
+        self.opened += 1
+        self.open += 1
+        self.most = max(self.most, self.open)
+        try:
+            for number in range(3):
+                await checkpoint()
+                yield number
+        finally:
+            with anyio.CancelScope(shield=True):
+                await checkpoint()
+            self.open -= 1
+
+
+@flow
+async def heads(source, n):
+    for _ in range(n):
+        async for x in source:
+            yield x
+            break
+
+
+@flow
+async def last_of_heads(source, n):
+    for _ in range(n):
+        async for x in source.map(str):
+            last = x
+            break
+    yield last
+
+
+async def test_what_an_operator_breaks_out_of_is_closed_with_the_next_item():
+    resource = Resource()
+    async with heads(Flow(resource.generator), 100).open() as items:
+        for _ in range(50):
+            await anext(items)
+
+            assert resource.open == 1
+    assert resource.opened == resource.most * 50
+    assert resource.open == 0
+
+
+async def test_what_an_operator_breaks_out_of_is_closed_before_it_iterates_again():
+    resource = Resource()
+    item = await last_of_heads(Flow(resource.generator), 100).first()
+
+    assert item == "0"
+    assert (resource.opened, resource.most, resource.open) == (100, 1, 0)
+
+
+@flow
+async def children_take_the_first(source, n):
+    firsts = []
+
+    async def take():
+        firsts.append(await anext(aiter(source)))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(n):
+            group.start_soon(take)
+    yield firsts
+
+
+async def test_an_operator_may_iterate_in_tasks_of_its_own():
+    resource = Resource()
+    firsts = await children_take_the_first(Flow(resource.generator), 5).first()
+
+    assert firsts == [0] * 5
+    assert resource.open == 0
+
+
+@flow
+async def product(source, *others, last):
+    async for x in source:
+        for other in others:
+            async for y in other:
+                async for z in last:
+                    yield x, y, z
+
+
+class Station:
+    @flow
+    async def method(self, source):
+        async for x in source:
+            yield x
+
+    @classmethod
+    @flow
+    async def class_method(cls, source):
+        async for x in source:
+            yield x
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        lambda source: product(source, source, source, last=source),
+        lambda source: product(Flow.of(1), Flow.of(2), last=source),
+        lambda source: source.pipe(Station().method),
+        lambda source: source.pipe(Station.class_method),
+        lambda source: heads(source=source, n=3),
+    ],
+    ids=["several", "by keyword only", "method", "class method", "first by keyword"],
+)
+async def test_every_flow_given_to_a_flow_function_is_closed_at_an_early_stop(operator):
+    resource = Resource()
+    await operator(Flow(resource.generator)).first()
+
+    assert resource.opened > 0
+    assert resource.open == 0
+
+
+@flow
+async def self_description(source, other):
+    yield repr(source.map(str))
+    yield other.explain()
+
+
+async def test_a_flow_describes_itself_inside_of_an_operator():
+    flow = self_description(Flow.of(1), Flow.of(2).take(1))
+    inside, plan = await flow.to_list()
+
+    assert inside == "source.map(str)"
+    assert plan.startswith("Flow.of(2)\n  .take(1)\n")
