@@ -8,10 +8,11 @@ the operators is missing.
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from flowpy._callbacks import is_async
-from flowpy._fusion import ENABLED, can_fuse, cut, fuse
+from flowpy._fusion import ENABLED, Part, cut, fuse, text_of
 from flowpy._operator import Operator
 
 if TYPE_CHECKING:
@@ -21,41 +22,35 @@ Stages = tuple[Operator[..., Any], ...]
 Values = tuple[tuple[object, ...], ...]
 
 
-def open_nested(stages: Stages, values: Values) -> Items[Any]:
-    """Return the chain as nested async generators, none of them started."""
-    items: Items[Any]
-    first = max((k for k, stage in enumerate(stages) if stage.reopens), default=0)
-    if first:
-        reopen = partial(open_nested, stages[:first], values[:first])
-        items = stages[first].start(reopen, values=values[first])
-    else:
-        items = stages[0].start(values=values[0])
-    for stage, own in zip(stages[first + 1 :], values[first + 1 :], strict=True):
-        items = stage.start(items, values=own)
-    return items
+def open_chain(stages: Stages, values: Values) -> Any:
+    """Return what the last stage gives, with nothing started.
 
-
-def open_fused(stages: Stages, values: Values) -> Any:
-    """Return the chain as fused functions, called but not started."""
-    items: Any = None
-    for run in cut(stages):
-        part, own = stages[run], values[run]
-        if can_fuse(part[0]):
-            shape, args = [], [] if items is None else [items]
-            for stage, given in zip(part, own, strict=True):
-                flags = tuple(
-                    is_callback and callable(value) and is_async(value)
-                    for value, is_callback in zip(given, stage.callbacks, strict=True)
-                )
-                shape.append((stage, flags))
-                args += given
-            items = fuse(tuple(shape))(*args)
-        elif part[0].reopens:
-            reopen = partial(open_fused, stages[: run.start], values[: run.start])
-            items = part[0].start(reopen, values=own[0])
+    Each run of stages that can be fused is one function; any other stage is called as
+    it stands, with callbacks that are ready to be awaited.
+    """
+    runs = cut(stages)
+    first = max(
+        (k for k, run in enumerate(runs) if stages[run.start].reopens), default=0
+    )
+    above: tuple[Any, ...] = ()
+    for run in runs[first:]:
+        k = run.start
+        if stages[k].reopens:
+            above = (partial(open_chain, stages[:k], values[:k]),)
+        if text_of(stages[k]) is not None and ENABLED:
+            shape = tuple(map(part_of, stages[run], values[run]))
+            above = (fuse(shape)(*above, *chain.from_iterable(values[run])),)
         else:
-            items = part[0].start(*[] if items is None else [items], values=own[0])
-    return items
+            above = (stages[k].start(*above, values=values[k]),)
+    return above[0]
+
+
+def part_of(stage: Operator[..., Any], values: tuple[object, ...]) -> Part:
+    """Return a stage as a part of a shape: with callbacks told by their kind."""
+    return stage, tuple(
+        is_callback and callable(value) and is_async(value)
+        for value, is_callback in zip(values, stage.callbacks, strict=True)
+    )
 
 
 class Chain:
@@ -67,14 +62,14 @@ class Chain:
     _values: Values
 
     def _open(self) -> Items[Any]:
-        if ENABLED:
-            return open_fused(self._stages, self._values)
-        return open_nested(self._stages, self._values)
+        items: Items[Any] = open_chain(self._stages, self._values)
+        return items
 
     def _end(self, ending: Operator[..., Ending[Any]], *values: object) -> Ending[Any]:
-        if ENABLED and type(self)._open is Chain._open:
-            return open_fused((*self._stages, ending), (*self._values, values))
-        return ending.start(self._open(), values=values)
+        result: Ending[Any] = open_chain(
+            (*self._stages, ending), (*self._values, values)
+        )
+        return result
 
     def __repr__(self) -> str:
         return ".".join(

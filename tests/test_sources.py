@@ -719,11 +719,11 @@ async def test_what_an_operator_of_your_own_iterates_is_closed_at_an_early_stop(
     assert seen == ["operator", "source"]
 
 
-async def test_all_that_it_has_left_by_break_is_closed_when_it_ends():
+async def test_what_it_has_left_by_break_is_closed_before_it_has_ended():
     seen = []
 
     assert await closing_source(seen).pipe(left, seen).to_list() == [0, 1]
-    assert seen == ["operator", "source", "source"]
+    assert seen == ["source", "operator", "source"]
 
 
 @pytest.mark.parametrize("own", [bare, derived], ids=["bare", "derived"])
