@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, suppress
 from contextvars import copy_context
 from queue import SimpleQueue
-from threading import Event, Thread
+from threading import Event, Thread, current_thread
 from typing import Generic, TypeVar
 
 import anyio
 
+from flowpy._iterating import keep_first
 from flowpy._scheduler import (
     Backend,
     backend_options,
@@ -48,10 +49,16 @@ def _iterate(open_items: Opener[T], backend: Backend) -> Generator[T, None, None
     try:
         while (item := feed.ask()) is not MISSING:
             yield item
-    finally:
+    except BaseException as error:
         feed.stop()
-        thread.join()
-        feed.check()
+        if thread is not current_thread():  # as it is if that collects the garbage
+            thread.join()
+        try:
+            feed.check()
+        except BaseException as late:  # noqa: BLE001 - noted or raised
+            keep_first(error, late)
+        raise
+    thread.join()
 
 
 class _Feed(Generic[T]):

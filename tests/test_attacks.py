@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import signal
+import threading
+from contextvars import copy_context
+
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from flowpy import Flow, flow
+from flowpy import Flow, flow, run
+from tests.laws.probes import Boom
 
 pytestmark = pytest.mark.anyio
 
@@ -193,3 +199,100 @@ async def test_a_flow_describes_itself_inside_of_an_operator():
 
     assert inside == "source.map(str)"
     assert plan.startswith("Flow.of(2)\n  .take(1)\n")
+
+
+async def failing_cleanup(before_it_waits=lambda: None):
+    try:
+        yield 1
+        before_it_waits()
+        await anyio.sleep_forever()
+    finally:
+        raise Boom("cleanup")
+
+
+def own_threads():
+    return [t for t in threading.enumerate() if t.name == "flowpy.iter_blocking"]
+
+
+every_backend = pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
+
+
+@every_backend
+def test_ctrl_c_passes_iter_blocking_even_where_the_cleanup_fails(backend):
+    main = threading.get_ident()
+
+    def press_ctrl_c():
+        signal.pthread_kill(main, signal.SIGINT)
+
+    items = Flow(lambda: failing_cleanup(press_ctrl_c)).iter_blocking(backend=backend)
+    next(items)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        next(items)
+
+    assert "Boom('cleanup')" in caught.value.__notes__[0]
+    assert not own_threads()
+
+
+@every_backend
+def test_iter_blocking_keeps_the_error_thrown_into_it(backend):
+    items = Flow(failing_cleanup).iter_blocking(backend=backend)
+    next(items)
+    error = Boom("body")
+
+    with pytest.raises(Boom) as caught:
+        items.throw(error)
+
+    assert caught.value is error
+    assert "Boom('cleanup')" in error.__notes__[0]
+
+
+@every_backend
+def test_iter_blocking_may_be_collected_as_garbage_in_its_own_thread(backend):
+    may_collect, collected = threading.Event(), threading.Event()
+
+    async def collect():
+        while not may_collect.is_set():
+            await checkpoint()
+        gc.collect()
+        collected.set()
+
+    async def source():
+        async with anyio.create_task_group() as group:
+            group.start_soon(collect)
+            while True:
+                yield 1
+
+    gc.disable()
+    try:
+        cycle = [Flow(source).iter_blocking(backend=backend)]
+        next(cycle[0])
+        cycle.append(cycle)
+        del cycle
+        may_collect.set()
+
+        assert collected.wait(10)
+        for thread in own_threads():
+            thread.join(10)
+        assert not own_threads()
+    finally:
+        gc.enable()
+
+
+@every_backend
+def test_run_and_iter_blocking_work_in_a_thread_with_the_context_of_a_task(backend):
+    flow = Flow.of(1, 2)
+    results = []
+
+    def in_thread():
+        results.append(run(flow.to_list, backend=backend))
+        results.append(list(flow.iter_blocking(backend=backend)))
+
+    async def main():
+        thread = threading.Thread(target=copy_context().run, args=(in_thread,))
+        thread.start()
+        thread.join()
+
+    run(main, backend=backend)
+
+    assert results == [[1, 2], [1, 2]]
