@@ -296,3 +296,18 @@ def test_run_and_iter_blocking_work_in_a_thread_with_the_context_of_a_task(backe
     run(main, backend=backend)
 
     assert results == [[1, 2], [1, 2]]
+
+
+@every_backend
+def test_ctrl_c_while_iter_blocking_starts_leaves_no_thread(backend, monkeypatch):
+    class Interrupted(threading.Thread):
+        def start(self):
+            super().start()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("flowpy._blocking.Thread", Interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        next(Flow.of(1).iter_blocking(backend=backend))
+
+    assert not own_threads()
