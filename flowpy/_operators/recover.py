@@ -72,9 +72,9 @@ def retry(
         if not wanted:
             return None
         try:
-            wait = min(backoff * factor**attempt, max_backoff)
+            wait = min(backoff * float(factor) ** attempt, max_backoff)
         except OverflowError:
-            wait = max_backoff
+            wait = max_backoff if backoff else 0
         if jitter is False:
             return wait
         # Half of the wait is kept, so that attempts never come in a burst.
