@@ -6,6 +6,7 @@ import gc
 import signal
 import threading
 from contextvars import copy_context
+from datetime import timedelta
 
 import anyio
 import pytest
@@ -311,3 +312,34 @@ def test_ctrl_c_while_iter_blocking_starts_leaves_no_thread(backend, monkeypatch
         next(Flow.of(1).iter_blocking(backend=backend))
 
     assert not own_threads()
+
+
+@pytest.mark.parametrize("backoff", [0, 0.0, timedelta(0)], ids=repr)
+async def test_retry_without_backoff_never_waits(backoff):
+    attempts = iter(range(1500))
+
+    def source():
+        if next(attempts) < 1400:
+            raise Boom
+        return [anyio.current_time()]
+
+    flow = Flow(source).retry(backoff=backoff)
+    start = anyio.current_time()
+
+    assert await flow.to_list() == [start]
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400)], ids=["huge", "-huge"])
+async def test_a_duration_too_long_for_a_float_is_refused_at_the_call(number):
+    with pytest.raises(ValueError, match=r"^period must be finite .*; got -?1000"):
+        Flow.interval(number)
+
+
+async def test_counts_may_be_larger_than_any_size():
+    flow = Flow.of(1, 2)
+    huge = 10**30
+
+    assert await flow.take_last(huge).to_list() == [1, 2]
+    assert await flow.take(huge).to_list() == [1, 2]
+    assert await flow.drop_last(huge).to_list() == []
+    assert await flow.windowed(huge, huge, partial=True).to_list() == [[1, 2]]
