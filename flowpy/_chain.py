@@ -8,9 +8,10 @@ them does stands in `_sources` and `_operators`.
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from inspect import Parameter, signature
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from flowpy._callbacks import awaiting, equals, itself
@@ -102,7 +103,7 @@ class Operator(Generic[P, R_co]):
             name, default = parameter.name, parameter.default
             value = given.get(name, default)
             if parameter.kind is Parameter.VAR_POSITIONAL:
-                args += map(name_of, value)  # type: ignore[call-overload]
+                args += names_of(value)  # type: ignore[arg-type]
             elif is_default(value, default):
                 by_name = True
             elif by_name or parameter.kind is Parameter.KEYWORD_ONLY:
@@ -156,10 +157,23 @@ def name_of(value: object) -> str:
         return repr(value)
     if isinstance(value, partial):
         return f"partial({name_of(value.func)})"
-    name = getattr(value, "__qualname__", None)
-    if isinstance(name, str):
-        return name.rpartition("<locals>.")[2]
-    return reprlib.repr(value)
+    try:
+        name = getattr(value, "__qualname__", None)
+        if isinstance(name, str):
+            return name.rpartition("<locals>.")[2]
+        return reprlib.repr(value)
+    except Exception:  # noqa: BLE001 - whatever the value's own methods raise
+        return object.__repr__(value)
+
+
+MANY = 20
+"""How many of the arguments of one call are shown."""
+
+
+def names_of(values: Collection[object]) -> list[str]:
+    """Return short names for arguments, the first few of many."""
+    names = [name_of(value) for value in islice(values, MANY)]
+    return names if len(values) <= MANY else [*names, "..."]
 
 
 Stages = tuple[Operator[..., Any], ...]
@@ -194,6 +208,7 @@ class Chain:
     def _end(self, ending: Operator[..., Ending[Any]], *values: object) -> Ending[Any]:
         return ending.start(self._open(), values=values)
 
+    @reprlib.recursive_repr("Flow(...)")  # a list may hold a flow of that list
     def __repr__(self) -> str:
         return ".".join(
             stage.describe(type(self), own)

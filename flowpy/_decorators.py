@@ -8,7 +8,7 @@ from functools import wraps
 from inspect import isasyncgenfunction
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast
 
-from flowpy._chain import Operator, Stages, Values, name_of, operator
+from flowpy._chain import Operator, Stages, Values, name_of, names_of, operator
 from flowpy._flow import Flow, as_flow, made
 from flowpy._iterating import closing
 
@@ -71,7 +71,7 @@ Generator = Callable[..., AsyncGenerator[Any, None]]
 def describe_call(fn: Generator, args: Arguments, kwargs: Named) -> str:
     """Return a call as it would read in code."""
     named = [f"{name}={name_of(value)}" for name, value in kwargs.items()]
-    return f"{name_of(fn)}({', '.join([*map(name_of, args), *named])})"
+    return f"{name_of(fn)}({', '.join([*names_of(args), *named])})"
 
 
 def describe_pipe(fn: Generator, args: Arguments, kwargs: Named) -> str:

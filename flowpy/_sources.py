@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flowpy._chain import Operator, name_of, operator
+from flowpy._chain import Operator, name_of, names_of, operator
 from flowpy._iterating import (
     Once,
     Turns,
@@ -47,7 +47,7 @@ def describe(source: object, close: bool) -> str:
 
 def describe_items(items: tuple[object, ...], _: object) -> str:
     """Return how a flow of given items reads."""
-    return f"Flow.of({', '.join(map(name_of, items))})"
+    return f"Flow.of({', '.join(names_of(items))})"
 
 
 def source_of(

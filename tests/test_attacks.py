@@ -343,3 +343,44 @@ async def test_counts_may_be_larger_than_any_size():
     assert await flow.take(huge).to_list() == [1, 2]
     assert await flow.drop_last(huge).to_list() == []
     assert await flow.windowed(huge, huge, partial=True).to_list() == [[1, 2]]
+
+
+class NoRepr:
+    def __repr__(self):
+        raise Boom
+
+
+class NoAttributes:
+    def __getattr__(self, name):
+        raise Boom
+
+
+class array:
+    pass
+
+
+@pytest.mark.parametrize(
+    "value",
+    [NoRepr(), NoAttributes(), array(), 10**5000],
+    ids=lambda v: type(v).__name__,
+)
+async def test_repr_and_explain_survive_any_value(value):
+    flow = Flow.of(value).start_with(value).scan(value, max)
+
+    assert type(value).__name__ in repr(flow)
+    assert repr(flow).startswith("Flow.of(")
+    assert "start_with" in flow.explain()
+
+
+async def test_repr_is_short_for_many_values():
+    assert len(repr(Flow.of(*range(10**6)))) < 100
+    assert repr(Flow.of(1).concat(*[[2]] * 10**4)).count("Flow(list)") == 20
+    assert repr(Flow.of(1).start_with(*range(99))).endswith(", 19, ...)")
+
+
+async def test_repr_of_a_flow_that_holds_itself_ends():
+    items = []
+    flow = Flow.of(items, items)
+    items += [flow, flow]
+
+    assert repr(flow) == "Flow.of([Flow(...), Flow(...)], [Flow(...), Flow(...)])"
