@@ -384,3 +384,30 @@ async def test_repr_of_a_flow_that_holds_itself_ends():
     items += [flow, flow]
 
     assert repr(flow) == "Flow.of([Flow(...), Flow(...)], [Flow(...), Flow(...)])"
+
+
+async def test_items_that_become_slow_keep_the_loop_for_one_slice_at_most(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr("flowpy._iterating.monotonic", lambda: now)
+    between_turns = [0]
+
+    async def take_turns():
+        while True:
+            await checkpoint()
+            between_turns.append(0)
+
+    def slow_from_1000_on(x):
+        nonlocal now
+        if x >= 1000:
+            now += 0.005
+            between_turns[-1] += 1
+        return x
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(take_turns)
+        await Flow(range(1500)).map(slow_from_1000_on).collect()
+        group.cancel_scope.cancel()
+    first, *others = [items for items in between_turns if items]
+
+    assert first <= 256
+    assert max(others) <= 2  # trio shuffles whose turn it is
