@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import threading
+import weakref
 from contextvars import copy_context
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from flowpy import Flow, flow, run
+from flowpy import SKIP, Flow, flow, run
 from tests.laws.probes import Boom
 
 pytestmark = pytest.mark.anyio
@@ -68,6 +69,10 @@ async def test_a_group_raised_by_cleanup_arrives_as_the_same_object(group):
         await Flow(source).first()
 
     assert caught.value is group
+
+
+def fail(x):
+    raise Boom(x)
 
 
 class Resource:
@@ -411,3 +416,35 @@ async def test_items_that_become_slow_keep_the_loop_for_one_slice_at_most(monkey
 
     assert first <= 256
     assert max(others) <= 2  # trio shuffles whose turn it is
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        lambda flow: flow.chunked(5),
+        lambda flow: flow.chunked_by(str),
+        lambda flow: flow.retry(2, reset=False),
+        lambda flow: flow.retry_when(lambda error, attempt: attempt < 2),
+        lambda flow: flow.catch(KeyError).on_completion(repr),
+        lambda flow: flow.map(fail, on_error=lambda error, x: SKIP),
+        lambda flow: flow.zip(flow).interleave(flow).concat(flow),
+    ],
+    ids=["chunked", "chunked_by", "retry", "retry_when", "catch", "map", "zip"],
+)
+async def test_an_error_that_has_been_handled_keeps_nothing_alive(operator):
+    held = []
+
+    async def source():
+        resource = Resource()
+        held.append(weakref.ref(resource))
+        yield 1
+        raise Boom
+
+    gc.disable()
+    try:
+        await operator(Flow(source)).catch().collect()
+
+        assert held
+        assert not any(reference() for reference in held)
+    finally:
+        gc.enable()

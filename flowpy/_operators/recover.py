@@ -103,23 +103,26 @@ async def attempts(
     """Collect again after each error for which `decide` gives a wait."""
     attempt = 0
     error: Exception | None = None
-    while True:
-        async with closing(reopen()) as items:
-            while True:
-                try:
-                    x = await anext(items)
-                except StopAsyncIteration:
-                    return
-                except FlowConsumedError as consumed:
-                    raise consumed from error  # no attempt can heal that
-                except Exception as failure:
-                    wait = await decide(failure, attempt)
-                    if wait is None:
-                        raise
-                    error = failure
-                    break
-                yield x
-                if reset:
-                    attempt = 0
-        attempt += 1
-        await current_scheduler().sleep(wait)
+    try:
+        while True:
+            async with closing(reopen()) as items:
+                while True:
+                    try:
+                        x = await anext(items)
+                    except StopAsyncIteration:
+                        return
+                    except FlowConsumedError as consumed:
+                        raise consumed from error  # no attempt can heal that
+                    except Exception as failure:
+                        wait = await decide(failure, attempt)
+                        if wait is None:
+                            raise
+                        error = failure
+                        break
+                    yield x
+                    if reset:
+                        attempt = 0
+            attempt += 1
+            await current_scheduler().sleep(wait)
+    finally:
+        error = None  # or it and this frame would keep each other alive
