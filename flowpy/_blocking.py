@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 import anyio
 
+from flowpy._iterating import keep_first
 from flowpy._scheduler import (
     Backend,
     backend_options,
@@ -44,14 +45,22 @@ def _iterate(open_items: Opener[T], backend: Backend) -> Generator[T, None, None
         name="flowpy.iter_blocking",
         daemon=True,  # or an iterator that was never closed would keep the program
     )
-    thread.start()
     try:
+        thread.start()
         while (item := feed.ask()) is not MISSING:
             yield item
-    finally:
+    except BaseException as error:
         feed.stop()
-        thread.join()
-        feed.check()
+        # It can't be joined if Ctrl-C came before it began, or if it is the one that
+        # collects the iterator as garbage. Then it ends by itself.
+        with suppress(RuntimeError):
+            thread.join()
+        try:
+            feed.check()
+        except BaseException as late:  # noqa: BLE001 - noted or raised
+            keep_first(error, late)
+        raise
+    thread.join()
 
 
 class _Feed(Generic[T]):
@@ -66,7 +75,7 @@ class _Feed(Generic[T]):
         self._answers: SimpleQueue[T | Missing] = SimpleQueue()
         self._error: BaseException | None = None
         self._ready = Event()
-        self._asking = self._stopping = False
+        self._pulling = self._stopping = False
         self._call: Callable[[Callable[[], object]], object] = lambda _: None
         self._question: anyio.Event
         self._scope: anyio.CancelScope
@@ -76,10 +85,8 @@ class _Feed(Generic[T]):
     def ask(self) -> T | Missing:
         """Return the next item, or MISSING at the end; raise what the flow raised."""
         self._ready.wait()
-        self._asking = True
         self._wake(lambda: self._question.set())  # noqa: PLW0108 - looked up there
         answer = self._wait()
-        self._asking = False
         self.check()
         return answer
 
@@ -92,10 +99,9 @@ class _Feed(Generic[T]):
 
     def stop(self) -> None:
         """Have the flow closed: cancelled only if the caller left while it pulled."""
-        self._ready.wait()
         self._stopping = True
         self._wake(
-            lambda: self._scope.cancel() if self._asking else self._question.set()
+            lambda: self._scope.cancel() if self._pulling else self._question.set()
         )
 
     def check(self) -> None:
@@ -125,12 +131,14 @@ class _Feed(Generic[T]):
         with anyio.CancelScope() as self._scope:
             self._ready.set()
             async with self._open_items() as items:
-                while True:
+                while not self._stopping:
                     await self._question.wait()
                     if self._stopping:
                         return
                     self._question = anyio.Event()
+                    self._pulling = True
                     item = await anext(items, MISSING)
+                    self._pulling = False
                     if item is MISSING:
                         return
                     self._answers.put(item)

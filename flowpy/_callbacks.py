@@ -60,6 +60,21 @@ def awaiting(fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
     return call
 
 
+def noting(
+    fn: Callable[..., Coroutine[Any, Any, T]], note: Callable[[Exception], None]
+) -> Callable[..., Coroutine[Any, Any, T]]:
+    """Return `fn` such that an error it raises is handed to `note` on its way."""
+
+    async def call(*args: Any) -> T:
+        try:
+            return await fn(*args)
+        except Exception as error:
+            note(error)
+            raise
+
+    return call
+
+
 def itself(item: T) -> T:
     """Stand in for a key function that was not given."""
     return item

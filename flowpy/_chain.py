@@ -7,8 +7,10 @@ the operators is missing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import chain
+from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any
 
 from flowpy._callbacks import is_async
@@ -18,11 +20,14 @@ from flowpy._operator import Operator
 if TYPE_CHECKING:
     from flowpy._types import Ending, Items
 
+Note = Callable[..., None]
+"""Called with the number of a run's first stage, an error and the stage in the run."""
+
 Stages = tuple[Operator[..., Any], ...]
 Values = tuple[tuple[object, ...], ...]
 
 
-def open_chain(stages: Stages, values: Values) -> Any:
+def open_chain(stages: Stages, values: Values, note: Note) -> Any:
     """Return what the last stage gives, with nothing started.
 
     Each run of stages that can be fused is one function; any other stage is called as
@@ -36,12 +41,14 @@ def open_chain(stages: Stages, values: Values) -> Any:
     for run in runs[first:]:
         k = run.start
         if stages[k].reopens:
-            above = (partial(open_chain, stages[:k], values[:k]),)
+            above = (partial(open_chain, stages[:k], values[:k], note),)
         if text_of(stages[k]) is not None and ENABLED:
             shape = tuple(map(part_of, stages[run], values[run]))
-            above = (fuse(shape)(*above, *chain.from_iterable(values[run])),)
+            own_note = partial(note, k)
+            above = (fuse(shape)(own_note, *above, *chain.from_iterable(values[run])),)
         else:
-            above = (stages[k].start(*above, values=values[k]),)
+            own_note = partial(note, k, stage=0)
+            above = (stages[k].start(*above, values=values[k], note=own_note),)
     return above[0]
 
 
@@ -62,15 +69,24 @@ class Chain:
     _values: Values
 
     def _open(self) -> Items[Any]:
-        items: Items[Any] = open_chain(self._stages, self._values)
+        items: Items[Any] = open_chain(self._stages, self._values, self._note)
         return items
 
     def _end(self, ending: Operator[..., Ending[Any]], *values: object) -> Ending[Any]:
         result: Ending[Any] = open_chain(
-            (*self._stages, ending), (*self._values, values)
+            (*self._stages, ending), (*self._values, values), self._note
         )
         return result
 
+    def _note(self, first: int, error: Exception, stage: int) -> None:
+        """Note on an error in which stage it was raised."""
+        k = first + stage
+        place = f"stage {k}" if k < len(self._stages) else "the ending"
+        text = f"in {place} of {self!r}"
+        if text not in getattr(error, "__notes__", ()):
+            error.add_note(text)
+
+    @recursive_repr("Flow(...)")  # a list may hold a flow of that list
     def __repr__(self) -> str:
         return ".".join(
             stage.describe(type(self), own)
@@ -80,24 +96,30 @@ class Chain:
     def explain(self) -> str:
         """Return the plan as text: what runs where, and what holds items back.
 
-        Nothing is run. Every stage is a line; behind it stands why it cannot become
-        one function with its neighbours, where that is so.
+        Nothing is run. Every stage is a line, with its number; behind it stands why it
+        cannot become one function with its neighbours, where that is so.
 
         Example:
-            >>> print(Flow.of(1, 2).map(str).retry(3).explain())
-            Flow.of(1, 2)
-              .map(str)
-              .retry(3)  # a seam: collects everything above it again
-            3 nested async generators in the collecting task; no task, no buffer.
+            >>> print(Flow.of(1, 2).map(str).retry(3).take(9).explain())
+            0 Flow.of(1, 2)
+            1   .map(str)
+            2   .retry(3)  # a seam: collects everything above it again
+            3   .take(9)
+            functions: 0-1, 2, 3; all in the collecting task; no buffer
 
         Source: the `explain` of polars and of SQL.
         """
         lines: list[str] = []
-        for stage, own in zip(self._stages, self._values, strict=True):
-            indent = "  ." if lines else ""
+        for k, (stage, own) in enumerate(zip(self._stages, self._values, strict=True)):
+            indent = "  ." if k else ""
             reason = f"  # a seam: {stage.seam}" if stage.seam else ""
-            lines.append(f"{indent}{stage.describe(type(self), own)}{reason}")
-        count = len(self._stages)
-        generators = f"{count} nested async generators" if count > 1 else "1 generator"
-        lines.append(f"{generators} in the collecting task; no task, no buffer.")
+            lines.append(f"{k} {indent}{stage.describe(type(self), own)}{reason}")
+        functions = [
+            f"{run.start}"
+            if run.stop == run.start + 1
+            else f"{run.start}-{run.stop - 1}"
+            for run in cut(self._stages)
+        ]
+        plan = f"functions: {', '.join(functions)}"
+        lines.append(f"{plan}; all in the collecting task; no buffer")
         return "\n".join(lines)

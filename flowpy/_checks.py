@@ -49,7 +49,11 @@ def check_number(name: str, value: float, kind: str = "a number") -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         message = f"{name} must be {kind}; got {value!r}"
         raise TypeError(message)
-    if not (math.isfinite(value) and value >= 0):
+    try:
+        fits = math.isfinite(value) and value >= 0
+    except OverflowError:  # an int that no float can hold
+        fits = False
+    if not fits:
         message = f"{name} must be finite and not negative; got {value!r}"
         raise ValueError(message)
     return value

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast
 from flowpy._chain import Stages, Values
 from flowpy._flow import Flow, as_flow, made
 from flowpy._iterating import closing
-from flowpy._operator import Operator, name_of, operator
+from flowpy._operator import Operator, name_of, names_of, operator
 
 if TYPE_CHECKING:
     from flowpy._types import Items
@@ -72,7 +72,7 @@ Generator = Callable[..., AsyncGenerator[Any, None]]
 def describe_call(fn: Generator, args: Arguments, kwargs: Named) -> str:
     """Return a call as it would read in code."""
     named = [f"{name}={name_of(value)}" for name, value in kwargs.items()]
-    return f"{name_of(fn)}({', '.join([*map(name_of, args), *named])})"
+    return f"{name_of(fn)}({', '.join([*names_of(args), *named])})"
 
 
 def describe_pipe(fn: Generator, args: Arguments, kwargs: Named) -> str:

@@ -16,7 +16,8 @@ import linecache
 import os
 from collections.abc import Callable
 from copy import deepcopy
-from functools import cache, lru_cache
+from dis import get_instructions
+from functools import cache, lru_cache, partial
 from inspect import getsourcelines, isasyncgenfunction, iscoroutinefunction
 from pathlib import Path
 from types import FunctionType
@@ -48,7 +49,7 @@ class Stop(BaseException):
 class Text:
     """An operator as text: its syntax tree, and what a compiler must know of it."""
 
-    __slots__ = ("has_source", "tree", "yielded", "yields")
+    __slots__ = ("calls", "has_source", "tree", "yielded", "yields")
 
     def __init__(
         self, operator: Operator[..., Any], tree: ast.AsyncFunctionDef
@@ -56,6 +57,19 @@ class Text:
         values = [node.value for node in ast.walk(tree) if isinstance(node, ast.Yield)]
         names = {value.id if isinstance(value, ast.Name) else "" for value in values}
         own = len(names) == 1 and names.isdisjoint(operator.params)
+        callbacks = {
+            name
+            for name, is_callback in zip(
+                operator.params, operator.callbacks, strict=True
+            )
+            if is_callback
+        }
+        self.calls = {
+            node.lineno
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Await) and called(node) in callbacks
+        }
+        """The lines that call a user's function."""
         self.tree = tree
         self.yields = max(len(values), 1)
         self.yielded = names.pop() if own else ""
@@ -125,9 +139,10 @@ def shift(run: FunctionType) -> int:
 def fuse(shape: tuple[Part, ...]) -> Callable[..., Any]:
     """Return one function for a run of stages.
 
-    It takes the items above, if the first stage is no source, then the arguments of
-    each stage; it is an async generator function, or, if the last stage is an ending, a
-    coroutine function.
+    It takes a function that notes on an error in which of its stages it was raised, the
+    items above, if the first stage is no source, then the arguments of each stage. It
+    is an async generator function, or, if the last stage is an ending, a coroutine
+    function.
     """
     function = Function()
     body = function.instantiate(shape[-1], len(shape) - 1)
@@ -138,11 +153,17 @@ def fuse(shape: tuple[Part, ...]) -> Callable[..., Any]:
     first = text_of(stages[0])
     if first is not None and first.has_source:
         args.insert(0, "source")
-    module = ast.parse(f"async def fused({', '.join(args)}): pass")
+    function.known["annotate"] = partial(annotate, stages)
+    module = ast.parse(
+        f"async def fused({', '.join(['note', *args])}):\n"
+        " try: pass\n"
+        " except Exception as error: annotate(error, note); raise"
+    )
     (definition,) = module.body
     assert isinstance(definition, ast.AsyncFunctionDef)
     tests = [ast.parse(f"{test} = True").body[0] for test in function.tests]
-    definition.body = [*tests, *body]
+    guard: Any = definition.body[0]
+    guard.body = [*tests, *body]
     ast.fix_missing_locations(module)
     scope: dict[str, Any] = {}
     exec(compile(module, FILE, "exec"), function.known, scope)
@@ -151,6 +172,35 @@ def fuse(shape: tuple[Part, ...]) -> Callable[..., Any]:
     fused.__code__ = fused.__code__.replace(co_name="|".join(names))
     fused.__name__ = fused.__qualname__ = names[-1]
     return fused
+
+
+def annotate(
+    stages: list[Operator[..., Any]], error: Exception, note: Callable[..., None]
+) -> None:
+    """Note on an error in which stage it was raised, if a user's function raised it.
+
+    The line tells the operator. If there are several of one kind, it was the one whose
+    function was loaded last.
+    """
+    trace = error.__traceback__
+    assert trace is not None
+    found = [k for k, s in enumerate(stages) if is_call(s, trace.tb_lineno)]
+    if len(found) > 1:
+        names = {f"{name}_{k}": k for k in found for name in stages[k].params}
+        loaded = [
+            names[step.argval]
+            for step in get_instructions(trace.tb_frame.f_code)
+            if step.offset <= trace.tb_lasti and step.argval in names
+        ]
+        found = loaded[-1:]
+    for k in found:
+        note(error, k)
+
+
+def is_call(operator: Operator[..., Any], line: int) -> bool:
+    """Tell whether an operator calls a user's function in a line of `FILE`."""
+    text = text_of(operator)
+    return text is not None and line in text.calls
 
 
 class Function:
@@ -298,11 +348,15 @@ def first_await(node: ast.stmt, callbacks: set[str]) -> tuple[ast.Await, str] | 
     """Return the `await fn(...)` in a statement itself, not in its blocks."""
     fields = [getattr(node, name, None) for name in ("value", "test")]
     for part in [part for field in fields if field for part in ast.walk(field)]:
-        if isinstance(part, ast.Await) and isinstance(part.value, ast.Call):
-            fn = part.value.func
-            if isinstance(fn, ast.Name) and fn.id in callbacks:
-                return part, fn.id
+        if isinstance(part, ast.Await) and called(part) in callbacks:
+            return part, called(part)
     return None
+
+
+def called(node: ast.Await) -> str:
+    """Return the name of the function in `await fn(...)`; else nothing."""
+    fn = node.value.func if isinstance(node.value, ast.Call) else None
+    return fn.id if isinstance(fn, ast.Name) else ""
 
 
 class Rename(ast.NodeTransformer):

@@ -167,10 +167,13 @@ class Turns(Generic[T]):
 
     async def over(self) -> None:
         """Say that a slice has been read: where the turn is over, let others run."""
-        if monotonic() < self._due:
+        late = monotonic() - self._due
+        if late < 0:
             self._size = min(2 * self._size, SLICE)
         else:
-            self._size = max(self._size // 2, 1)
+            # Items that became slow at once must not hold the loop for slice after
+            # slice of half the size.
+            self._size = max(self._size // 2, 1) if late < TURN else 1
             await current_scheduler().checkpoint()
             self._due = monotonic() + TURN
 

@@ -7,12 +7,13 @@ How chains of them run stands in `_chain`, what each of them does in `_sources` 
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from inspect import Parameter, signature
+from itertools import islice
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from flowpy._callbacks import awaiting, equals, itself
+from flowpy._callbacks import awaiting, equals, itself, noting
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -75,10 +76,18 @@ class Operator(Generic[P, R_co]):
         """Run it as it stands, over items and callbacks that are async already."""
         return self.run(*args, **kwargs)
 
-    def start(self, *above: object, values: tuple[object, ...]) -> R_co:
-        """Run it for one collection: with callbacks that are ready to be awaited."""
+    def start(
+        self,
+        *above: object,
+        values: tuple[object, ...],
+        note: Callable[[Exception], None],
+    ) -> R_co:
+        """Run it for one collection: with callbacks that are ready to be awaited.
+
+        An error that one of them raises is handed to `note` on its way.
+        """
         ready = [
-            awaiting(value) if is_callback and callable(value) else value
+            noting(awaiting(value), note) if is_callback and callable(value) else value
             for value, is_callback in zip(values, self.callbacks, strict=True)
         ]
         run: Callable[..., R_co] = self.run
@@ -98,7 +107,7 @@ class Operator(Generic[P, R_co]):
             name, default = parameter.name, parameter.default
             value = given.get(name, default)
             if parameter.kind is Parameter.VAR_POSITIONAL:
-                args += map(name_of, value)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType] - a tuple
+                args += names_of(value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - a tuple
             elif is_default(value, default):
                 by_name = True
             elif by_name or parameter.kind is Parameter.KEYWORD_ONLY:
@@ -150,7 +159,20 @@ def name_of(value: object) -> str:
     """Return a short name for an argument, as it would read in code."""
     if isinstance(value, partial):
         return f"partial({name_of(value.func)})"
-    return _SHORT.repr(value)
+    try:
+        return _SHORT.repr(value)
+    except Exception:  # noqa: BLE001 - whatever the value's own methods raise
+        return object.__repr__(value)
+
+
+MANY = 20
+"""How many of the arguments of one call are shown."""
+
+
+def names_of(values: Collection[object]) -> list[str]:
+    """Return short names for arguments, the first few of many."""
+    names = [name_of(value) for value in islice(values, MANY)]
+    return names if len(values) <= MANY else [*names, "..."]
 
 
 class _Short(reprlib.Repr):

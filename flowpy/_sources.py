@@ -20,7 +20,7 @@ from flowpy._iterating import (
     is_plain_iterable,
     read_in_turns,
 )
-from flowpy._operator import Operator, name_of, operator
+from flowpy._operator import Operator, name_of, names_of, operator
 from flowpy._scheduler import current_scheduler
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def describe(source: object, close: bool) -> str:
 
 def describe_items(items: tuple[object, ...], _: object) -> str:
     """Return how a flow of given items reads."""
-    return f"Flow.of({', '.join(map(name_of, items))})"
+    return f"Flow.of({', '.join(names_of(items))})"
 
 
 def source_of(

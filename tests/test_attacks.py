@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import signal
+import threading
+import weakref
+from contextvars import copy_context
+from datetime import timedelta
+
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from flowpy import Flow, flow
+from flowpy import SKIP, Flow, flow, run
+from tests.laws.probes import Boom
 
 pytestmark = pytest.mark.anyio
 
@@ -61,6 +69,10 @@ async def test_a_group_raised_by_cleanup_arrives_as_the_same_object(group):
         await Flow(source).first()
 
     assert caught.value is group
+
+
+def fail(x):
+    raise Boom(x)
 
 
 class Resource:
@@ -193,3 +205,246 @@ async def test_a_flow_describes_itself_inside_of_an_operator():
 
     assert inside == "source.map(str)"
     assert plan.startswith("Flow.of(2)\n  .take(1)\n")
+
+
+async def failing_cleanup(before_it_waits=lambda: None):
+    try:
+        yield 1
+        before_it_waits()
+        await anyio.sleep_forever()
+    finally:
+        raise Boom("cleanup")
+
+
+def own_threads():
+    return [t for t in threading.enumerate() if t.name == "flowpy.iter_blocking"]
+
+
+every_backend = pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
+
+
+@every_backend
+def test_ctrl_c_passes_iter_blocking_even_where_the_cleanup_fails(backend):
+    main = threading.get_ident()
+
+    def press_ctrl_c():
+        signal.pthread_kill(main, signal.SIGINT)
+
+    items = Flow(lambda: failing_cleanup(press_ctrl_c)).iter_blocking(backend=backend)
+    next(items)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        next(items)
+
+    assert "Boom('cleanup')" in caught.value.__notes__[0]
+    assert not own_threads()
+
+
+@every_backend
+def test_iter_blocking_keeps_the_error_thrown_into_it(backend):
+    items = Flow(failing_cleanup).iter_blocking(backend=backend)
+    next(items)
+    error = Boom("body")
+
+    with pytest.raises(Boom) as caught:
+        items.throw(error)
+
+    assert caught.value is error
+    assert "Boom('cleanup')" in error.__notes__[0]
+
+
+@every_backend
+def test_iter_blocking_may_be_collected_as_garbage_in_its_own_thread(backend):
+    may_collect, collected = threading.Event(), threading.Event()
+
+    async def collect():
+        while not may_collect.is_set():
+            await checkpoint()
+        gc.collect()
+        collected.set()
+
+    async def source():
+        async with anyio.create_task_group() as group:
+            group.start_soon(collect)
+            while True:
+                yield 1
+
+    gc.disable()
+    try:
+        cycle = [Flow(source).iter_blocking(backend=backend)]
+        next(cycle[0])
+        cycle.append(cycle)
+        del cycle
+        may_collect.set()
+
+        assert collected.wait(10)
+        for thread in own_threads():
+            thread.join(10)
+        assert not own_threads()
+    finally:
+        gc.enable()
+
+
+@every_backend
+def test_run_and_iter_blocking_work_in_a_thread_with_the_context_of_a_task(backend):
+    flow = Flow.of(1, 2)
+    results = []
+
+    def in_thread():
+        results.append(run(flow.to_list, backend=backend))
+        results.append(list(flow.iter_blocking(backend=backend)))
+
+    async def main():
+        thread = threading.Thread(target=copy_context().run, args=(in_thread,))
+        thread.start()
+        thread.join()
+
+    run(main, backend=backend)
+
+    assert results == [[1, 2], [1, 2]]
+
+
+@every_backend
+def test_ctrl_c_while_iter_blocking_starts_leaves_no_thread(backend, monkeypatch):
+    class Interrupted(threading.Thread):
+        def start(self):
+            super().start()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("flowpy._blocking.Thread", Interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        next(Flow.of(1).iter_blocking(backend=backend))
+
+    assert not own_threads()
+
+
+@pytest.mark.parametrize("backoff", [0, 0.0, timedelta(0)], ids=repr)
+async def test_retry_without_backoff_never_waits(backoff):
+    attempts = iter(range(1500))
+
+    def source():
+        if next(attempts) < 1400:
+            raise Boom
+        return [anyio.current_time()]
+
+    flow = Flow(source).retry(backoff=backoff)
+    start = anyio.current_time()
+
+    assert await flow.to_list() == [start]
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400)], ids=["huge", "-huge"])
+async def test_a_duration_too_long_for_a_float_is_refused_at_the_call(number):
+    with pytest.raises(ValueError, match=r"^period must be finite .*; got -?1000"):
+        Flow.interval(number)
+
+
+async def test_counts_may_be_larger_than_any_size():
+    flow = Flow.of(1, 2)
+    huge = 10**30
+
+    assert await flow.take_last(huge).to_list() == [1, 2]
+    assert await flow.take(huge).to_list() == [1, 2]
+    assert await flow.drop_last(huge).to_list() == []
+    assert await flow.windowed(huge, huge, partial=True).to_list() == [[1, 2]]
+
+
+class NoRepr:
+    def __repr__(self):
+        raise Boom
+
+
+class NoAttributes:
+    def __getattr__(self, name):
+        raise Boom
+
+
+class array:
+    pass
+
+
+@pytest.mark.parametrize(
+    "value",
+    [NoRepr(), NoAttributes(), array(), 10**5000],
+    ids=lambda v: type(v).__name__,
+)
+async def test_repr_and_explain_survive_any_value(value):
+    flow = Flow.of(value).start_with(value).scan(value, max)
+
+    assert type(value).__name__ in repr(flow)
+    assert repr(flow).startswith("Flow.of(")
+    assert "start_with" in flow.explain()
+
+
+async def test_repr_is_short_for_many_values():
+    assert len(repr(Flow.of(*range(10**6)))) < 100
+    assert repr(Flow.of(1).concat(*[[2]] * 10**4)).count("Flow(list)") == 20
+    assert repr(Flow.of(1).start_with(*range(99))).endswith(", 19, ...)")
+
+
+async def test_repr_of_a_flow_that_holds_itself_ends():
+    items = []
+    flow = Flow.of(items, items)
+    items += [flow, flow]
+
+    assert repr(flow) == "Flow.of([Flow(...), Flow(...)], [Flow(...), Flow(...)])"
+
+
+async def test_items_that_become_slow_keep_the_loop_for_one_slice_at_most(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr("flowpy._iterating.monotonic", lambda: now)
+    between_turns = [0]
+
+    async def take_turns():
+        while True:
+            await checkpoint()
+            between_turns.append(0)
+
+    def slow_from_1000_on(x):
+        nonlocal now
+        if x >= 1000:
+            now += 0.005
+            between_turns[-1] += 1
+        return x
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(take_turns)
+        await Flow(range(1500)).map(slow_from_1000_on).collect()
+        group.cancel_scope.cancel()
+    first, *others = [items for items in between_turns if items]
+
+    assert first <= 256
+    assert max(others) <= 2  # trio shuffles whose turn it is
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        lambda flow: flow.chunked(5),
+        lambda flow: flow.chunked_by(str),
+        lambda flow: flow.retry(2, reset=False),
+        lambda flow: flow.retry_when(lambda error, attempt: attempt < 2),
+        lambda flow: flow.catch(KeyError).on_completion(repr),
+        lambda flow: flow.map(fail, on_error=lambda error, x: SKIP),
+        lambda flow: flow.zip(flow).interleave(flow).concat(flow),
+    ],
+    ids=["chunked", "chunked_by", "retry", "retry_when", "catch", "map", "zip"],
+)
+async def test_an_error_that_has_been_handled_keeps_nothing_alive(operator):
+    held = []
+
+    async def source():
+        resource = Resource()
+        held.append(weakref.ref(resource))
+        yield 1
+        raise Boom
+
+    gc.disable()
+    try:
+        await operator(Flow(source)).catch().collect()
+
+        assert held
+        assert not any(reference() for reference in held)
+    finally:
+        gc.enable()

@@ -30,7 +30,10 @@ async def chunked(source: Items[T], size: int) -> Items[list[T]]:
     if chunk:
         yield chunk
     if failure is not None:
-        raise failure
+        try:
+            raise failure
+        finally:
+            failure = None  # or it and this frame would keep each other alive
 
 
 @operator
@@ -81,4 +84,7 @@ async def chunked_by(
     if last is not MISSING and run:
         yield last, run
     if failure is not None:
-        raise failure
+        try:
+            raise failure
+        finally:
+            failure = None  # or it and this frame would keep each other alive

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from sys import maxsize
 from typing import TYPE_CHECKING, TypeVar
 
 from flowpy._iterating import closing
@@ -28,7 +29,7 @@ async def take(source: Items[T], n: int) -> Items[T]:
 @operator
 async def take_last(source: Items[T], n: int) -> Items[T]:
     if n > 0:
-        last: deque[T] = deque(maxlen=n)
+        last: deque[T] = deque(maxlen=min(n, maxsize))
         async with closing(source):
             async for x in source:
                 last.append(x)

@@ -72,11 +72,9 @@ def retry(
         if not wanted:
             return None
         try:
-            # Nothing times anything is nothing, even where `factor**attempt` is too
-            # large to be a float.
-            wait = min(backoff * factor**attempt, max_backoff) if backoff else 0
+            wait = min(backoff * float(factor) ** attempt, max_backoff)
         except OverflowError:
-            wait = max_backoff
+            wait = max_backoff if backoff else 0
         if jitter is False:
             return wait
         # Half of the wait is kept, so that attempts never come in a burst.
@@ -105,23 +103,26 @@ async def attempts(
     """Collect again after each error for which `decide` gives a wait."""
     attempt = 0
     error: Exception | None = None
-    while True:
-        async with closing(reopen()) as items:
-            while True:
-                try:
-                    x = await anext(items)
-                except StopAsyncIteration:
-                    return
-                except FlowConsumedError as consumed:
-                    raise consumed from error  # no attempt can heal that
-                except Exception as failure:
-                    wait = await decide(failure, attempt)
-                    if wait is None:
-                        raise
-                    error = failure
-                    break
-                yield x
-                if reset:
-                    attempt = 0
-        attempt += 1
-        await current_scheduler().sleep(wait)
+    try:
+        while True:
+            async with closing(reopen()) as items:
+                while True:
+                    try:
+                        x = await anext(items)
+                    except StopAsyncIteration:
+                        return
+                    except FlowConsumedError as consumed:
+                        raise consumed from error  # no attempt can heal that
+                    except Exception as failure:
+                        wait = await decide(failure, attempt)
+                        if wait is None:
+                            raise
+                        error = failure
+                        break
+                    yield x
+                    if reset:
+                        attempt = 0
+            attempt += 1
+            await current_scheduler().sleep(wait)
+    finally:
+        error = None  # or it and this frame would keep each other alive

@@ -131,4 +131,13 @@ def run(
             raise TypeError(message)
         return await result
 
-    return anyio.run(main, backend=name, backend_options=options)
+    # A thread that was started with a copy of a task's context, as by
+    # `asyncio.to_thread`, has sniffio believe that it runs that task's event loop.
+    sniffio = sys.modules.get("sniffio")
+    if sniffio is None or in_event_loop():
+        return anyio.run(main, backend=name, backend_options=options)
+    token = sniffio.current_async_library_cvar.set(None)
+    try:
+        return anyio.run(main, backend=name, backend_options=options)
+    finally:
+        sniffio.current_async_library_cvar.reset(token)
