@@ -43,9 +43,10 @@ def open_chain(stages: Stages, values: Values, note: Note) -> Any:
         if stages[k].reopens:
             above = (partial(open_chain, stages[:k], values[:k], note),)
         if text_of(stages[k]) is not None and ENABLED:
-            shape = tuple(map(part_of, stages[run], values[run]))
-            own_note = partial(note, k)
-            above = (fuse(shape)(own_note, *above, *chain.from_iterable(values[run])),)
+            own = values[k : run.stop]
+            shape = tuple(map(part_of, stages[k : run.stop], own))
+            args = chain.from_iterable(own)
+            above = (fuse(shape)(partial(note, k), *above, *args),)
         else:
             own_note = partial(note, k, stage=0)
             above = (stages[k].start(*above, values=values[k], note=own_note),)

@@ -8,12 +8,12 @@ from functools import wraps
 from inspect import isasyncgenfunction
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast
 
-from flowpy._chain import Stages, Values
 from flowpy._flow import Flow, as_flow, made
 from flowpy._iterating import closing
 from flowpy._operator import Operator, name_of, names_of, operator
 
 if TYPE_CHECKING:
+    from flowpy._chain import Stages, Values
     from flowpy._types import Items
 
 P = ParamSpec("P")
@@ -145,9 +145,8 @@ class Lent:
 
         One of a class of its own can do more than a flow, and stays what it is.
         """
-        kind: type[Flow[Any]] = type(value)  # type: ignore[assignment]
-        if kind is Flow or kind is Upstream:
-            chain: Flow[Any] = value  # type: ignore[assignment]
+        if type(value) in {Flow, Upstream}:
+            chain = cast("Flow[Any]", value)
             return self.flow(chain._stages, chain._values)
         return value
 

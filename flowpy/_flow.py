@@ -38,7 +38,6 @@ from flowpy._checks import (
     check_type,
 )
 from flowpy._iterating import closing
-from flowpy._operator import Operator
 from flowpy._operators import (
     combine,
     group,
@@ -59,6 +58,7 @@ if TYPE_CHECKING:
     )
     from contextlib import AbstractAsyncContextManager
 
+    from flowpy._operator import Operator
     from flowpy._scheduler import Backend
     from flowpy._types import Callback, Duration, FlowLike, Result, Skip
 

@@ -96,9 +96,9 @@ def text_of(operator: Operator[..., Any]) -> Text | None:
 
 
 @lru_cache(maxsize=512)
-def cut(stages: tuple[Operator[..., Any], ...]) -> tuple[slice, ...]:
+def cut(stages: tuple[Operator[..., Any], ...]) -> tuple[range, ...]:
     """Return the runs of stages that become one function each, or stand alone."""
-    runs: list[slice] = []
+    runs: list[range] = []
     start, copies = 0, 1
     before: Text | None = None
     for k, stage in enumerate(stages):
@@ -106,10 +106,10 @@ def cut(stages: tuple[Operator[..., Any], ...]) -> tuple[slice, ...]:
         copies *= before.yields if before else 1
         fits = text and before and k - start < MOST_STAGES and copies <= MOST_COPIES
         if k and not fits:
-            runs.append(slice(start, k))
+            runs.append(range(start, k))
             start, copies = k, 1
         before = text
-    return (*runs, slice(start, len(stages)))
+    return (*runs, range(start, len(stages)))
 
 
 # ------------------------------------------------- the file that fused code points to
@@ -118,18 +118,18 @@ FILE = str(Path(__file__).with_name("_operators") / "<fused>")
 """A function has one file name, its operators have several files: this one is all of
 them, one after another, in the cache that tracebacks and debuggers read."""
 
-_files: dict[str, int] = {}
+_lines: list[str] = []
+_shifts: dict[str, int] = {}
 
 
 def shift(run: FunctionType) -> int:
     """Return how many lines of `FILE` stand before the file of `run`."""
     name = run.__code__.co_filename
-    if name not in _files:
-        lines = linecache.cache[FILE][2] if FILE in linecache.cache else []
-        _files[name] = len(lines)
-        lines = [*lines, *linecache.getlines(name)]
-        linecache.cache[FILE] = (sum(map(len, lines)), None, lines, FILE)
-    return _files[name]
+    if name not in _shifts:
+        _shifts[name] = len(_lines)
+        _lines.extend(linecache.getlines(name))
+        linecache.cache[FILE] = (sum(map(len, _lines)), None, _lines, FILE)
+    return _shifts[name]
 
 
 # ------------------------------------------------------------------------- compiling
@@ -366,19 +366,19 @@ class Rename(ast.NodeTransformer):
         self._own = own
         self._public = public
 
-    def visit_Name(self, node: ast.Name) -> ast.Name:  # noqa: N802 - see NodeVisitor
+    def visit_Name(self, node: ast.Name) -> ast.Name:
         if node.id in self._own:
             node.id = self._own[node.id]
         elif node.id != "source":
             node.id = self._public(node.id)
         return node
 
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:  # noqa: N802
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
         if node.name is not None:
             node.name = self._own[node.name]
         return self.generic_visit(node)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if node.value is None:
             return ast.copy_location(ast.Pass(), node)
         plain = ast.copy_location(ast.Assign([node.target], node.value), node)
@@ -392,7 +392,7 @@ class Replace(ast.NodeTransformer):
         self._old = old
         self._new = new
 
-    def visit_Await(self, node: ast.Await) -> ast.expr:  # noqa: N802 - see NodeVisitor
+    def visit_Await(self, node: ast.Await) -> ast.expr:
         return ast.copy_location(self._new, node) if node is self._old else node
 
 

@@ -49,6 +49,10 @@ class Operator(Generic[P, R_co]):
         "show",
     )
 
+    callbacks: tuple[bool, ...]
+    params: tuple[str, ...]
+    reopens: bool
+
     def __init__(
         self,
         run: Callable[P, R_co],

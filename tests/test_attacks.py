@@ -204,7 +204,7 @@ async def test_a_flow_describes_itself_inside_of_an_operator():
     inside, plan = await flow.to_list()
 
     assert inside == "source.map(str)"
-    assert plan.startswith("Flow.of(2)\n  .take(1)\n")
+    assert plan.startswith("0 Flow.of(2)\n1   .take(1)\n")
 
 
 async def failing_cleanup(before_it_waits=lambda: None):

@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from flowpy import Flow, flow
+from flowpy._fusion import ENABLED
 
 
 @flow
@@ -226,22 +227,26 @@ def lines(*text):
     return "\n".join(text)
 
 
+def plan(fused, stages):
+    """Return the last line: which stages share a function."""
+    alone = ", ".join(map(str, range(stages)))
+    functions = fused if ENABLED else alone
+    return f"functions: {functions}; all in the collecting task; no buffer"
+
+
 def test_explain_of_a_source_alone():
-    assert Flow.of(1, 2).explain() == lines(
-        "Flow.of(1, 2)",
-        "1 generator in the collecting task; no task, no buffer.",
-    )
+    assert Flow.of(1, 2).explain() == lines("0 Flow.of(1, 2)", plan("0", 1))
 
 
 def test_explain_has_a_line_for_each_stage():
     chain = Flow(range(9)).filter(bool).map(str).chunked(2)
 
     assert chain.explain() == lines(
-        "Flow(range)",
-        "  .filter(bool)",
-        "  .map(str)",
-        "  .chunked(2)",
-        "4 nested async generators in the collecting task; no task, no buffer.",
+        "0 Flow(range)",
+        "1   .filter(bool)",
+        "2   .map(str)",
+        "3   .chunked(2)",
+        plan("0-3", 4),
     )
 
 
@@ -255,18 +260,22 @@ def test_explain_says_where_the_seams_are_and_why():
         .log("app")
         .pipe(every_nth, 2)
         .interleave(Flow.of(1).map(str))
+        .filter(bool)
+        .take(3)
     )
 
     assert chain.explain() == lines(
-        "ticks(9)",
-        "  .retry(3)  # a seam: collects everything above it again",
-        "  .retry_when(len)  # a seam: collects everything above it again",
-        "  .catch(OSError)  # a seam: handles errors from above only",
-        "  .on_completion(print)  # a seam: tells an error above it from a stop below it",
-        "  .log('app')  # a seam: tells an error above it from a stop below it",
-        "  .pipe(every_nth, 2)  # a seam: a function of your own",
-        "  .interleave(Flow.of(1).map(str))  # a seam: pulls its flows in turn",
-        "8 nested async generators in the collecting task; no task, no buffer.",
+        "0 ticks(9)",
+        "1   .retry(3)  # a seam: collects everything above it again",
+        "2   .retry_when(len)  # a seam: collects everything above it again",
+        "3   .catch(OSError)  # a seam: handles errors from above only",
+        "4   .on_completion(print)  # a seam: tells an error above it from a stop below it",
+        "5   .log('app')  # a seam: tells an error above it from a stop below it",
+        "6   .pipe(every_nth, 2)  # a seam: a function of your own",
+        "7   .interleave(Flow.of(1).map(str))  # a seam: pulls its flows in turn",
+        "8   .filter(bool)",
+        "9   .take(3)",
+        plan("0, 1, 2, 3, 4, 5, 6, 7, 8-9", 10),
     )
 
 
@@ -280,7 +289,7 @@ def test_neither_repr_nor_explain_runs_anything():
     chain = Flow(source).on_start(lambda: called.append("on_start")).map(called.append)
 
     assert repr(chain) == "Flow(source).on_start(<lambda>).map(list.append)"
-    assert chain.explain().startswith("Flow(source)\n  .on_start(<lambda>)\n")
+    assert chain.explain().startswith("0 Flow(source)\n1   .on_start(<lambda>)\n")
     assert called == []
 
 
