@@ -448,3 +448,31 @@ async def test_an_error_that_has_been_handled_keeps_nothing_alive(operator):
         assert not any(reference() for reference in held)
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    "combine",
+    [
+        lambda a, b, c: a.zip(b, c),
+        lambda a, b, c: a.interleave(b, c).drop(2),
+        lambda a, b, c: a.flat_map(lambda _: b.flat_map(lambda _: c)),
+    ],
+    ids=["zip", "interleave", "flat_map"],
+)
+async def test_the_first_error_carries_a_note_of_every_later_one(combine):
+    def source(name):
+        async def items():
+            try:
+                yield name
+            finally:
+                raise Boom(name)
+
+        return Flow(items)
+
+    flow = combine(source("a"), source("b"), source("c")).map(fail)
+
+    with pytest.raises(Boom) as caught:
+        await flow.collect()
+
+    notes = [note.partition("also raised: ")[2] for note in caught.value.__notes__]
+    assert notes == ["Boom('c')", "Boom('b')", "Boom('a')"]
