@@ -14,6 +14,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from flowpy import SKIP, Flow, flow, run
+from flowpy.testing import run_virtual
 from tests.laws.probes import Boom
 
 pytestmark = pytest.mark.anyio
@@ -476,3 +477,9 @@ async def test_the_first_error_carries_a_note_of_every_later_one(combine):
 
     notes = [note.partition("also raised: ")[2] for note in caught.value.__notes__]
     assert notes == ["Boom('c')", "Boom('b')", "Boom('a')"]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_run_virtual_says_why_it_timed_out(backend):
+    with pytest.raises(TimeoutError, match=r"ten years .* thread .* threshold"):
+        run_virtual(Flow.never().to_list, backend)
