@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import signal
+import sys
 import threading
 import weakref
 from contextvars import copy_context
 from datetime import timedelta
+from types import ModuleType
 
 import anyio
 import pytest
@@ -483,3 +485,21 @@ async def test_the_first_error_carries_a_note_of_every_later_one(combine):
 def test_run_virtual_says_why_it_timed_out(backend):
     with pytest.raises(TimeoutError, match=r"ten years .* thread .* threshold"):
         run_virtual(Flow.never().to_list, backend)
+
+
+@pytest.mark.parametrize("name", ["trio", "trio.lowlevel"])
+def test_flows_run_on_asyncio_while_another_thread_imports_trio(name, monkeypatch):
+    for module in ("trio", "trio.lowlevel"):
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, name, ModuleType(name))  # what there is so far
+
+    assert run(Flow.fail(Boom()).retry(3).catch().to_list) == []
+
+
+async def test_repr_of_flows_nested_too_deep_is_cut():
+    flow = Flow.of(1)
+    for _ in range(2000):
+        flow = Flow.of(0).concat(flow)
+
+    assert repr(flow).startswith("Flow.of(0).concat(Flow.of(0).concat(")
+    assert "<flowpy.Flow object at" in repr(flow)
