@@ -9,7 +9,7 @@ import threading
 import weakref
 from contextvars import copy_context
 from datetime import timedelta
-from types import ModuleType
+from importlib.util import find_spec, module_from_spec
 
 import anyio
 import pytest
@@ -489,9 +489,10 @@ def test_run_virtual_says_why_it_timed_out(backend):
 
 @pytest.mark.parametrize("name", ["trio", "trio.lowlevel"])
 def test_flows_run_on_asyncio_while_another_thread_imports_trio(name, monkeypatch):
+    not_yet_executed = module_from_spec(find_spec(name))
     for module in ("trio", "trio.lowlevel"):
         monkeypatch.delitem(sys.modules, module)
-    monkeypatch.setitem(sys.modules, name, ModuleType(name))  # what there is so far
+    monkeypatch.setitem(sys.modules, name, not_yet_executed)
 
     assert run(Flow.fail(Boom()).retry(3).catch().to_list) == []
 
