@@ -207,6 +207,9 @@ class Chain:
     _stages: Stages
     _values: Values
 
+    def _parts(self) -> tuple[Stages, Values]:
+        return self._stages, self._values
+
     def _open(self) -> Items[Any]:
         return open_nested(self._stages, self._values)
 

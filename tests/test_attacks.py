@@ -504,3 +504,17 @@ async def test_repr_of_flows_nested_too_deep_is_cut():
 
     assert repr(flow).startswith("Flow.of(0).concat(Flow.of(0).concat(")
     assert "<flowpy.Flow object at" in repr(flow)
+
+
+@flow
+async def wrapped(source):
+    async for x in Flow(source):
+        yield x
+
+
+async def test_a_flow_made_of_the_source_of_an_operator_is_closed_with_it():
+    resource = Resource()
+    await Flow(resource.generator).pipe(wrapped).take(2).collect()
+
+    assert resource.opened == 1
+    assert resource.open == 0
