@@ -69,6 +69,9 @@ class Chain:
     _stages: Stages
     _values: Values
 
+    def _parts(self) -> tuple[Stages, Values]:
+        return self._stages, self._values
+
     def _open(self) -> Items[Any]:
         items: Items[Any] = open_chain(self._stages, self._values, self._note)
         return items

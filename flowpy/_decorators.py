@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
-from functools import wraps
+from functools import partial, wraps
 from inspect import isasyncgenfunction
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast
 
@@ -227,6 +227,9 @@ class Upstream(Flow[T]):
 
     def _then(self, stage: Operator[..., Any], *values: object) -> Flow[Any]:
         return self._lent.flow((*self._stages, stage), (*self._values, values))
+
+    def _parts(self) -> tuple[Stages, Values]:
+        return (above,), ((partial(aiter, self),),)  # of a Flow(source): watched too
 
     def __aiter__(self) -> Items[T]:
         return self._lent.hold(self._open())

@@ -113,7 +113,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
         close: bool = True,
     ) -> None:
         if isinstance(source, Chain):
-            self._stages, self._values = source._stages, source._values
+            self._stages, self._values = source._parts()
         else:
             stage, values = sources.source_of(source, close=close)
             self._stages, self._values = (stage,), (values,)

@@ -102,6 +102,8 @@ def keep_first(error: BaseException | None, late: BaseException) -> None:
         error, (Exception, KeyboardInterrupt, SystemExit)
     ):
         error.add_note(f"while closing, also raised: {late!r}")
+        for note in getattr(late, "__notes__", ()):  # of what failed after it
+            error.add_note(note)
     else:
         raise late
 

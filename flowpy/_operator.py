@@ -161,12 +161,17 @@ def is_default(value: object, default: object) -> bool:
 
 def name_of(value: object) -> str:
     """Return a short name for an argument, as it would read in code."""
+    try:
+        return described(value)
+    except Exception:  # noqa: BLE001 - of the value's own methods, or nested too deep
+        return object.__repr__(value)
+
+
+def described(value: object) -> str:
+    """Return the same, or raise what the value's own methods do."""
     if isinstance(value, partial):
         return f"partial({name_of(value.func)})"
-    try:
-        return _SHORT.repr(value)
-    except Exception:  # noqa: BLE001 - whatever the value's own methods raise
-        return object.__repr__(value)
+    return _SHORT.repr(value)
 
 
 MANY = 20

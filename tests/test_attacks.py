@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gc
 import signal
+import sys
 import threading
 import weakref
 from contextvars import copy_context
 from datetime import timedelta
+from importlib.util import find_spec, module_from_spec
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
 from flowpy import SKIP, Flow, flow, run
+from flowpy.testing import run_virtual
 from tests.laws.probes import Boom
 
 pytestmark = pytest.mark.anyio
@@ -448,3 +451,70 @@ async def test_an_error_that_has_been_handled_keeps_nothing_alive(operator):
         assert not any(reference() for reference in held)
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    "combine",
+    [
+        lambda a, b, c: a.zip(b, c),
+        lambda a, b, c: a.interleave(b, c).drop(2),
+        lambda a, b, c: a.flat_map(lambda _: b.flat_map(lambda _: c)),
+    ],
+    ids=["zip", "interleave", "flat_map"],
+)
+async def test_the_first_error_carries_a_note_of_every_later_one(combine):
+    def source(name):
+        async def items():
+            try:
+                yield name
+            finally:
+                raise Boom(name)
+
+        return Flow(items)
+
+    flow = combine(source("a"), source("b"), source("c")).map(fail)
+
+    with pytest.raises(Boom) as caught:
+        await flow.collect()
+
+    notes = [note.partition("also raised: ")[2] for note in caught.value.__notes__]
+    assert notes == ["Boom('c')", "Boom('b')", "Boom('a')"]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_run_virtual_says_why_it_timed_out(backend):
+    with pytest.raises(TimeoutError, match=r"ten years .* thread .* threshold"):
+        run_virtual(Flow.never().to_list, backend)
+
+
+@pytest.mark.parametrize("name", ["trio", "trio.lowlevel"])
+def test_flows_run_on_asyncio_while_another_thread_imports_trio(name, monkeypatch):
+    not_yet_executed = module_from_spec(find_spec(name))
+    for module in ("trio", "trio.lowlevel"):
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, name, not_yet_executed)
+
+    assert run(Flow.fail(Boom()).retry(3).catch().to_list) == []
+
+
+async def test_repr_of_flows_nested_too_deep_is_cut():
+    flow = Flow.of(1)
+    for _ in range(2000):
+        flow = Flow.of(0).concat(flow)
+
+    assert repr(flow).startswith("Flow.of(0).concat(Flow.of(0).concat(")
+    assert "<flowpy.Flow object at" in repr(flow)
+
+
+@flow
+async def wrapped(source):
+    async for x in Flow(source):
+        yield x
+
+
+async def test_a_flow_made_of_the_source_of_an_operator_is_closed_with_it():
+    resource = Resource()
+    await Flow(resource.generator).pipe(wrapped).take(2).collect()
+
+    assert resource.opened == 1
+    assert resource.open == 0

@@ -48,8 +48,9 @@ def _trio_scheduler() -> Scheduler:
 
 def current_scheduler() -> Scheduler:
     """Return the scheduler of the current task; RuntimeError outside of a loop."""
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():
+    # Another thread may be importing trio right now: what is not there does not run.
+    in_trio_task = getattr(sys.modules.get("trio.lowlevel"), "in_trio_task", None)
+    if in_trio_task is not None and in_trio_task():
         return _trio_scheduler()
     get_running_loop()
     return _ASYNCIO

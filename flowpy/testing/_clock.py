@@ -156,8 +156,13 @@ def run_virtual(
     name, options = virtual_backend(backend, threshold=threshold)
 
     async def main() -> R:
-        with anyio.fail_after(_FOREVER):
+        with anyio.move_on_after(_FOREVER):
             return await fn()
+        message = (
+            "ten years of virtual time have passed: what is waited for never comes, or "
+            "comes from a thread or a socket, for which to wait give a threshold"
+        )
+        raise TimeoutError(message)
 
     if name == "trio":
         import trio  # noqa: PLC0415 - trio is an extra
