@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from functools import wraps
-from inspect import isasyncgenfunction
+from inspect import isasyncgenfunction, signature
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from flowpy._chain import Operator, name_of, operator
@@ -53,11 +53,16 @@ def flow(fn: Callable[P, AsyncIterator[T]]) -> Callable[P, Flow[T]]:
         )
         raise TypeError(message)
 
+    first = next(iter(signature(fn).parameters.values()), None)
+    name = first.name if first and first.kind is first.POSITIONAL_OR_KEYWORD else ""
+
     @wraps(fn)
     def make(*args: P.args, **kwargs: P.kwargs) -> Flow[T]:
         fn(*args, **kwargs)  # do they fit? What it returns has not begun to run.
-        if args and isinstance(args[0], Flow):
-            return as_flow(args[0])._then(piped, fn, args[1:], kwargs)
+        upstream = args[0] if args else kwargs.get(name)
+        if isinstance(upstream, Flow):
+            rest = {key: value for key, value in kwargs.items() if key != name}
+            return as_flow(upstream)._then(piped, fn, args[1:], rest)
         return made((generated,), ((fn, args, kwargs),))
 
     return make

@@ -719,6 +719,14 @@ async def test_what_an_operator_of_your_own_iterates_is_closed_at_an_early_stop(
     assert seen == ["operator", "source"]
 
 
+@pytest.mark.parametrize("own", [bare, derived], ids=["bare", "derived"])
+async def test_it_is_an_operator_too_when_it_gets_its_flow_by_name(own):
+    seen = []
+
+    assert await own(seen=seen, source=closing_source(seen)).first() == 0
+    assert seen == ["operator", "source"]
+
+
 async def test_all_that_it_has_left_by_break_is_closed_when_it_ends():
     seen = []
 
