@@ -16,7 +16,7 @@ settings.register_profile(
     # is left over from the example before, only the virtual clock goes on.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-settings.register_profile("nightly", settings.get_profile("flowpy"), max_examples=2000)
+settings.register_profile("nightly", settings.get_profile("flowpy"), max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "flowpy"))
 
 pytest_plugins = ["pytester"]

@@ -112,7 +112,7 @@ SAME = [
     "Flow.of(1).retry(on=OSError)",
     "Flow.of(1).retry(3, on=(OSError, KeyError))",
     "Flow.of(1).retry(3, on=len, backoff=0.5, factor=3, max_backoff=9)",
-    "Flow.of(1).retry(jitter=False, reset=False)",
+    "Flow.of(1).retry(factor=2.0, jitter=False, reset=False)",
     "Flow.of(1).retry_when(add)",
     "Flow.of(1).on_start(print)",
     "Flow.of(1).on_completion(print)",
@@ -120,6 +120,8 @@ SAME = [
     "Flow.of(1).if_empty(None)",
     "Flow.of(1).log()",
     "Flow.of(1).log('app')",
+    "Flow.of(1).log('app', 10)",
+    "Flow.of(1).log(level=10)",
     # Around it
     "Flow.of(1).pipe(every_nth, 3)",
     "Flow.of(1).pipe(every_nth, 3, offset=1)",

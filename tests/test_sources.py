@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import enum
-import signal
-import sys
+import queue
 import threading
 from contextvars import ContextVar
 from datetime import timedelta
@@ -719,6 +718,14 @@ async def test_what_an_operator_of_your_own_iterates_is_closed_at_an_early_stop(
     assert seen == ["operator", "source"]
 
 
+@pytest.mark.parametrize("own", [bare, derived], ids=["bare", "derived"])
+async def test_it_is_an_operator_too_when_it_gets_its_flow_by_name(own):
+    seen = []
+
+    assert await own(seen=seen, source=closing_source(seen)).first() == 0
+    assert seen == ["operator", "source"]
+
+
 async def test_what_it_has_left_by_break_is_closed_before_it_has_ended():
     seen = []
 
@@ -930,15 +937,17 @@ def test_the_context_variables_of_plain_code_are_visible(backend):
     assert list(names.iter_blocking(backend=backend)) == [("ada", "ada")]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals interrupt no lock there")
 @on_each_backend
-def test_ctrl_c_while_plain_code_waits_cancels_the_flow(backend):
-    ended = []
+def test_ctrl_c_while_plain_code_waits_cancels_the_flow(backend, monkeypatch):
+    # A real signal may come just before the lock is waited for, and be seen too late.
+    class Interrupted(queue.SimpleQueue):
+        def get(self, timeout):
+            started.wait()
+            raise KeyboardInterrupt
 
-    def press_ctrl_c():
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-
-    waiting = Flow.never().on_start(press_ctrl_c).on_completion(ended.append)
+    monkeypatch.setattr("flowpy._blocking.SimpleQueue", Interrupted)
+    started, ended = threading.Event(), []
+    waiting = Flow.never().on_start(started.set).on_completion(ended.append)
 
     with pytest.raises(KeyboardInterrupt):
         next(waiting.iter_blocking(backend=backend))
