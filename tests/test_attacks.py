@@ -308,14 +308,27 @@ def test_run_and_iter_blocking_work_in_a_thread_with_the_context_of_a_task(backe
     assert results == [[1, 2], [1, 2]]
 
 
-@every_backend
-def test_ctrl_c_while_iter_blocking_starts_leaves_no_thread(backend, monkeypatch):
-    class Interrupted(threading.Thread):
-        def start(self):
-            super().start()
-            raise KeyboardInterrupt
+class InterruptedAfterStart(threading.Thread):
+    def start(self):
+        super().start()
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr("flowpy._blocking.Thread", Interrupted)
+
+class InterruptedBeforeStart(threading.Thread):
+    def start(self):
+        raise KeyboardInterrupt
+
+    def join(self, timeout=None):
+        super().start()
+        super().join(timeout)
+
+
+@every_backend
+@pytest.mark.parametrize("thread", [InterruptedAfterStart, InterruptedBeforeStart])
+def test_ctrl_c_while_iter_blocking_starts_leaves_no_thread(
+    thread, backend, monkeypatch
+):
+    monkeypatch.setattr("flowpy._blocking.Thread", thread)
 
     with pytest.raises(KeyboardInterrupt):
         next(Flow.of(1).iter_blocking(backend=backend))
