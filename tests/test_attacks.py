@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import weakref
+from contextlib import aclosing, suppress
 from contextvars import copy_context
 from datetime import timedelta
 from importlib.util import find_spec, module_from_spec
@@ -307,14 +308,27 @@ def test_run_and_iter_blocking_work_in_a_thread_with_the_context_of_a_task(backe
     assert results == [[1, 2], [1, 2]]
 
 
-@every_backend
-def test_ctrl_c_while_iter_blocking_starts_leaves_no_thread(backend, monkeypatch):
-    class Interrupted(threading.Thread):
-        def start(self):
-            super().start()
-            raise KeyboardInterrupt
+class InterruptedAfterStart(threading.Thread):
+    def start(self):
+        super().start()
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr("flowpy._blocking.Thread", Interrupted)
+
+class InterruptedBeforeStart(threading.Thread):
+    def start(self):
+        raise KeyboardInterrupt
+
+    def join(self, timeout=None):
+        super().start()
+        super().join(timeout)
+
+
+@every_backend
+@pytest.mark.parametrize("thread", [InterruptedAfterStart, InterruptedBeforeStart])
+def test_ctrl_c_while_iter_blocking_starts_leaves_no_thread(
+    thread, backend, monkeypatch
+):
+    monkeypatch.setattr("flowpy._blocking.Thread", thread)
 
     with pytest.raises(KeyboardInterrupt):
         next(Flow.of(1).iter_blocking(backend=backend))
@@ -518,3 +532,59 @@ async def test_a_flow_made_of_the_source_of_an_operator_is_closed_with_it():
 
     assert resource.opened == 1
     assert resource.open == 0
+
+
+@flow
+async def read_by_hand(source):
+    items = aiter(source)
+    yield await items.asend(None)
+    await items.aclose()
+    async with aclosing(aiter(source)) as items:
+        async for x in items:
+            yield x
+            break
+    items = aiter(source)
+    yield await anext(items)
+    with suppress(Boom):
+        await items.athrow(Boom())
+
+
+async def test_an_iterator_inside_of_an_operator_is_an_async_generator_like_any_other():
+    resource = Resource()
+    items = await read_by_hand(Flow(resource.generator)).to_list()
+
+    assert items == [0, 0, 0]
+    assert (resource.opened, resource.open) == (3, 0)
+
+
+@flow
+async def halves(source):
+    yield source.map(str)
+    yield source
+
+
+async def test_flows_that_an_operator_has_made_outlive_it():
+    resource = Resource()
+    first, second = await halves(Flow(resource.generator)).to_list()
+
+    assert await first.to_list() == ["0", "1", "2"]
+    async with second.open() as items:
+        assert await anext(items) == 0
+    assert (resource.opened, resource.open) == (2, 0)
+
+
+@flow
+async def head_and_all(source):
+    async for x in source:
+        yield x
+        break
+    async for x in source:
+        yield x
+
+
+async def test_an_operator_may_read_its_source_again_to_the_end():
+    resource = Resource()
+    items = await Flow(Flow(resource.generator)).pipe(head_and_all).to_list()
+
+    assert items == [0, 0, 1, 2]
+    assert (resource.opened, resource.most, resource.open) == (2, 1, 0)
