@@ -28,7 +28,7 @@ def open_chain(stages: Stages, values: Values) -> Any:
     Each run of stages that can be fused is one function; any other stage is called as
     it stands, with callbacks that are ready to be awaited.
     """
-    runs = cut(stages)
+    runs = cut(stages) if ENABLED else one_by_one(stages)
     first = max(
         (k for k, run in enumerate(runs) if stages[run.start].reopens), default=0
     )
@@ -37,12 +37,17 @@ def open_chain(stages: Stages, values: Values) -> Any:
         k = run.start
         if stages[k].reopens:
             above = (partial(open_chain, stages[:k], values[:k]),)
-        if text_of(stages[k]) is not None and ENABLED:
+        if ENABLED and text_of(stages[k]) is not None:
             shape = tuple(map(part_of, stages[run], values[run]))
             above = (fuse(shape)(*above, *chain.from_iterable(values[run])),)
         else:
             above = (stages[k].start(*above, values=values[k]),)
     return above[0]
+
+
+def one_by_one(stages: Stages) -> tuple[slice, ...]:
+    """Return the runs of the nested mode: every stage stands alone."""
+    return tuple(slice(k, k + 1) for k in range(len(stages)))
 
 
 def part_of(stage: Operator[..., Any], values: tuple[object, ...]) -> Part:

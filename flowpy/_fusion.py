@@ -88,7 +88,7 @@ def cut(stages: tuple[Operator[..., Any], ...]) -> tuple[slice, ...]:
     start, copies = 0, 1
     before: Text | None = None
     for k, stage in enumerate(stages):
-        text = text_of(stage) if ENABLED else None
+        text = text_of(stage)
         copies *= before.yields if before else 1
         fits = text and before and k - start < MOST_STAGES and copies <= MOST_COPIES
         if k and not fits:
