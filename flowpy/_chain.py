@@ -33,7 +33,7 @@ def open_chain(stages: Stages, values: Values, note: Note) -> Any:
     Each run of stages that can be fused is one function; any other stage is called as
     it stands, with callbacks that are ready to be awaited.
     """
-    runs = cut(stages)
+    runs = runs_of(stages)
     first = max(
         (k for k, run in enumerate(runs) if stages[run.start].reopens), default=0
     )
@@ -42,7 +42,7 @@ def open_chain(stages: Stages, values: Values, note: Note) -> Any:
         k = run.start
         if stages[k].reopens:
             above = (partial(open_chain, stages[:k], values[:k], note),)
-        if text_of(stages[k]) is not None and ENABLED:
+        if ENABLED and text_of(stages[k]) is not None:
             own = values[k : run.stop]
             shape = tuple(map(part_of, stages[k : run.stop], own))
             args = chain.from_iterable(own)
@@ -51,6 +51,13 @@ def open_chain(stages: Stages, values: Values, note: Note) -> Any:
             own_note = partial(note, k, stage=0)
             above = (stages[k].start(*above, values=values[k], note=own_note),)
     return above[0]
+
+
+def runs_of(stages: Stages) -> tuple[range, ...]:
+    """Return the runs of stages; nested, every stage stands alone."""
+    if ENABLED:
+        return cut(stages)
+    return tuple(range(k, k + 1) for k in range(len(stages)))
 
 
 def part_of(stage: Operator[..., Any], values: tuple[object, ...]) -> Part:
@@ -122,7 +129,7 @@ class Chain:
             f"{run.start}"
             if run.stop == run.start + 1
             else f"{run.start}-{run.stop - 1}"
-            for run in cut(self._stages)
+            for run in runs_of(self._stages)
         ]
         plan = f"functions: {', '.join(functions)}"
         lines.append(f"{plan}; all in the collecting task; no buffer")

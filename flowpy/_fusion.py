@@ -102,7 +102,7 @@ def cut(stages: tuple[Operator[..., Any], ...]) -> tuple[range, ...]:
     start, copies = 0, 1
     before: Text | None = None
     for k, stage in enumerate(stages):
-        text = text_of(stage) if ENABLED else None
+        text = text_of(stage)
         copies *= before.yields if before else 1
         fits = text and before and k - start < MOST_STAGES and copies <= MOST_COPIES
         if k and not fits:
@@ -146,6 +146,8 @@ def fuse(shape: tuple[Part, ...]) -> Callable[..., Any]:
     """
     function = Function()
     body = function.instantiate(shape[-1], len(shape) - 1)
+    if len(shape) > 1 and iscoroutinefunction(shape[-1][0].run):
+        body = rewrite(body, guard_ending)
     for k in reversed(range(len(shape) - 1)):
         body = function.splice(shape[k], k, body)
     stages = [operator for operator, _ in shape]
@@ -315,8 +317,15 @@ class Function:
         test, result = f"test_{name}", f"result_{name}"
         if test not in self.tests:
             self.tests.append(test)
-        call: Any = at(awaited, f"{result} = None")
-        call.value = awaited.value
+        # In a coroutine of its own, which nested it has, that could not come out.
+        call: Any = at(
+            awaited,
+            f"try:\n"
+            f" {result} = None\n"
+            f"except StopIteration as {result}:\n"
+            f" raise RuntimeError('coroutine raised StopIteration') from {result}",
+        )
+        call.body[0].value = awaited.value
         decision = at(
             awaited,
             f"if {test}:\n"
@@ -342,6 +351,35 @@ def source_loop(node: ast.stmt) -> ast.AsyncFor | None:
     if isinstance(loop, ast.AsyncFor) and isinstance(loop.iter, ast.Name):
         return loop if loop.iter.id == "source" else None
     return None
+
+
+def guard_ending(node: ast.stmt) -> list[ast.stmt] | None:
+    """Make what must not leave a generator an error, unless the ending raised it.
+
+    For the stages above an ending Python would do that, were they generators.
+    """
+    loop = source_loop(node)
+    if loop is None:
+        return None
+    note: Any = at(
+        loop,
+        "try: pass\n"
+        "except (StopIteration, StopAsyncIteration) as error:\n"
+        " own = error\n"
+        " raise",
+    )
+    note.body, loop.body = loop.body, [note]
+    guard: Any = at(
+        node,
+        "try: pass\n"
+        "except (StopIteration, StopAsyncIteration) as error:\n"
+        " if error is own:\n"
+        "  raise\n"
+        " message = f'async generator raised {type(error).__name__}'\n"
+        " raise RuntimeError(message) from error",
+    )
+    guard.body = [node]
+    return [at(node, "own = None"), guard]
 
 
 def first_await(node: ast.stmt, callbacks: set[str]) -> tuple[ast.Await, str] | None:
