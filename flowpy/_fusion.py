@@ -185,6 +185,8 @@ class Function:
         renaming = Rename(names, lambda name: self.public(operator, name))
         body = [renaming.visit(node) for node in deepcopy(text.tree.body)]
         body = rewrite(body, lambda node: self.leave(node, k))
+        if output and not text.yielded:
+            body = rewrite(body, lambda node: bind(node, output))
         if undecided:
             body = rewrite(body, lambda node: self.decide(node, undecided))
         return body
@@ -208,21 +210,12 @@ class Function:
                 return None
             target = loop.target
             assert isinstance(target, ast.Name)
-            text = text_of(part[0])
-            assert text is not None
             copies = iter([loop.body])
 
             def pass_on(inner: ast.stmt) -> list[ast.stmt] | None:
-                if not (
-                    isinstance(inner, ast.Expr) and isinstance(inner.value, ast.Yield)
-                ):
+                if yielded_by(inner) is None:
                     return None
-                body = next(copies, None) or deepcopy(loop.body)
-                if text.yielded:
-                    return body
-                value = inner.value.value or ast.Constant(None)
-                bind = ast.copy_location(ast.Assign([deepcopy(target)], value), inner)
-                return [bind, *body]
+                return next(copies, None) or deepcopy(loop.body)
 
             return rewrite(self.instantiate(part, k, target.id), pass_on)
 
@@ -263,6 +256,8 @@ class Function:
             return None
         awaited, name = found
         test, result = f"test_{name}", f"result_{name}"
+        own = variable_for(node, awaited)
+        result = own or result
         if test not in self.tests:
             self.tests.append(test)
         call: Any = at(awaited, f"{result} = None")
@@ -276,12 +271,39 @@ class Function:
             f" elif {test} is True:\n"
             f"  {test} = False",
         )
+        if own:
+            return [call, decision]
         use: Any = Replace(awaited, ast.Name(result, ast.Load())).visit(node)
         for block in ("body", "orelse"):
             if hasattr(use, block):
                 inner = getattr(use, block)
                 setattr(use, block, rewrite(inner, lambda n: self.decide(n, callbacks)))
         return [call, decision, use]
+
+
+def yielded_by(node: ast.stmt) -> ast.expr | None:
+    """Return what a statement yields, if that is all that it does."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Yield):
+        return node.value.value or ast.Constant(None)
+    return None
+
+
+def variable_for(node: ast.stmt, value: ast.expr) -> str:
+    """Return the variable that a statement puts a value into, if that is all."""
+    if isinstance(node, ast.Assign) and node.value is value:
+        (target,) = node.targets
+        return target.id if isinstance(target, ast.Name) else ""
+    return ""
+
+
+def bind(node: ast.stmt, name: str) -> list[ast.stmt] | None:
+    """Have a statement that yields put the item into a variable first."""
+    value = yielded_by(node)
+    if value is None:
+        return None
+    bound: Any = at(node, f"{name} = None")
+    bound.value = value
+    return [bound, at(node, f"yield {name}")]
 
 
 def source_loop(node: ast.stmt) -> ast.AsyncFor | None:
