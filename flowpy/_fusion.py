@@ -141,7 +141,9 @@ def fuse(shape: tuple[Part, ...]) -> Callable[..., Any]:
     module = ast.parse(f"async def fused({', '.join(args)}): pass")
     (definition,) = module.body
     assert isinstance(definition, ast.AsyncFunctionDef)
+    body = rewrite(body, function.decide)
     tests = [ast.parse(f"{test} = True").body[0] for test in function.tests]
+    tests += ast.parse(f"undecided = {len(tests)}").body if tests else []
     definition.body = [*tests, *body]
     ast.fix_missing_locations(module)
     scope: dict[str, Any] = {}
@@ -158,6 +160,8 @@ class Function:
 
     def __init__(self) -> None:
         self.known: dict[str, Any] = {"is_coroutine": is_coroutine}
+        self.undecided: set[str] = set()
+        """Callbacks that are not known to be async."""
         self.tests: list[str] = []
         """Flags of the callbacks that have not shown yet whether they are async."""
 
@@ -175,7 +179,7 @@ class Function:
         names = {name: f"{name}_{k}" for name in own}
         if output and text.yielded:
             names[text.yielded] = output
-        undecided = {
+        self.undecided |= {
             f"{name}_{k}"
             for name, is_callback, is_async in zip(
                 operator.params, operator.callbacks, are_async, strict=True
@@ -187,8 +191,6 @@ class Function:
         body = rewrite(body, lambda node: self.leave(node, k))
         if output and not text.yielded:
             body = rewrite(body, lambda node: bind(node, output))
-        if undecided:
-            body = rewrite(body, lambda node: self.decide(node, undecided))
         return body
 
     def public(self, operator: Operator[..., Any], name: str) -> str:
@@ -210,12 +212,14 @@ class Function:
                 return None
             target = loop.target
             assert isinstance(target, ast.Name)
-            copies = iter([loop.body])
+            # The outermost loop is the one that every item goes through.
+            body = loop.body if k else self.settle(loop.body)
+            copies = iter([body])
 
             def pass_on(inner: ast.stmt) -> list[ast.stmt] | None:
                 if yielded_by(inner) is None:
                     return None
-                return next(copies, None) or deepcopy(loop.body)
+                return next(copies, None) or deepcopy(body)
 
             return rewrite(self.instantiate(part, k, target.id), pass_on)
 
@@ -246,12 +250,27 @@ class Function:
         guard.body = [node]
         return [guard]
 
-    def decide(self, node: ast.stmt, callbacks: set[str]) -> list[ast.stmt] | None:
+    def settle(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        """Return what is done with an item, so that decided callbacks cost nothing.
+
+        When all have turned out to be plain, one test an item is left, which leads to
+        the same statements with plain calls.
+        """
+        plain = deepcopy(body)
+        body = rewrite(body, self.decide)
+        if not self.tests:
+            return body
+        calls = PlainCalls(self.undecided)
+        either: Any = at(body[0], "if not undecided: pass\nelse: pass")
+        either.body, either.orelse = [calls.visit(node) for node in plain], body
+        return [either]
+
+    def decide(self, node: ast.stmt) -> list[ast.stmt] | None:
         """Have callbacks decide at their first result whether results are awaited.
 
         It stands in place of `await fn(...)`, which a statement evaluates first.
         """
-        found = first_await(node, callbacks)
+        found = first_await(node, self.undecided)
         if found is None:
             return None
         awaited, name = found
@@ -269,7 +288,8 @@ class Function:
             f"  {result} = await {result}\n"
             f"  {test} = 'always'\n"
             f" elif {test} is True:\n"
-            f"  {test} = False",
+            f"  {test} = False\n"
+            f"  undecided -= 1",
         )
         if own:
             return [call, decision]
@@ -277,7 +297,7 @@ class Function:
         for block in ("body", "orelse"):
             if hasattr(use, block):
                 inner = getattr(use, block)
-                setattr(use, block, rewrite(inner, lambda n: self.decide(n, callbacks)))
+                setattr(use, block, rewrite(inner, self.decide))
         return [call, decision, use]
 
 
@@ -362,6 +382,20 @@ class Replace(ast.NodeTransformer):
 
     def visit_Await(self, node: ast.Await) -> ast.expr:  # noqa: N802 - see NodeVisitor
         return ast.copy_location(self._new, node) if node is self._old else node
+
+
+class PlainCalls(ast.NodeTransformer):
+    """Takes the `await` from calls of callbacks that have turned out to be plain."""
+
+    def __init__(self, callbacks: set[str]) -> None:
+        self._callbacks = callbacks
+
+    def visit_Await(self, node: ast.Await) -> ast.AST:  # noqa: N802 - see NodeVisitor
+        self.generic_visit(node)
+        call = node.value
+        fn = call.func if isinstance(call, ast.Call) else None
+        plain = isinstance(fn, ast.Name) and fn.id in self._callbacks
+        return call if plain else node
 
 
 Change = Callable[[ast.stmt], list[ast.stmt] | None]
