@@ -35,6 +35,10 @@ ENABLED = os.environ.get("FLOWPY_FUSION", "1") != "0"
 MOST_STAGES = 30
 """Stages to a function: more would make a first run wait for the compiler."""
 
+MOST_BLOCKS = 14
+"""Loops, `with` and `try` around the innermost statement: CPython nests 20, of which
+some are left to what the compiler adds itself."""
+
 MOST_COPIES = 16
 """Copies of the last stage's text in a function: one for each `yield` above it."""
 
@@ -49,7 +53,7 @@ class Stop(BaseException):
 class Text:
     """An operator as text: its syntax tree, and what a compiler must know of it."""
 
-    __slots__ = ("calls", "has_source", "tree", "yielded", "yields")
+    __slots__ = ("blocks", "calls", "has_source", "tree", "yielded", "yields")
 
     def __init__(
         self, operator: Operator[..., Any], tree: ast.AsyncFunctionDef
@@ -72,9 +76,31 @@ class Text:
         """The lines that call a user's function."""
         self.tree = tree
         self.yields = max(len(values), 1)
+        self.blocks = depth(tree.body)
+        """How many blocks it puts around what is done with an item."""
         self.yielded = names.pop() if own else ""
         """The variable that is all it yields: it can be that of the consumer's loop."""
         self.has_source = "source" in {arg.arg for arg in tree.args.args}
+
+
+def depth(body: list[ast.stmt]) -> int:
+    """Return how many blocks are nested in `body`; a loop over the source is none."""
+    return max(map(depth_of, body), default=0)
+
+
+def depth_of(node: ast.stmt) -> int:
+    loop = source_loop(node)
+    if loop is not None:
+        leaves = any(isinstance(inner, ast.Break) for inner in ast.walk(loop))
+        return leaves + depth(loop.body)
+    blocks = (ast.For, ast.While, ast.AsyncFor, ast.With, ast.AsyncWith, ast.Try)
+    inner = [
+        statement
+        for part in (node, *getattr(node, "handlers", ()))
+        for block in ("body", "orelse", "finalbody")
+        for statement in getattr(part, block, ())
+    ]
+    return isinstance(node, blocks) + depth(inner)
 
 
 @cache
@@ -99,15 +125,16 @@ def text_of(operator: Operator[..., Any]) -> Text | None:
 def cut(stages: tuple[Operator[..., Any], ...]) -> tuple[range, ...]:
     """Return the runs of stages that become one function each, or stand alone."""
     runs: list[range] = []
-    start, copies = 0, 1
+    start, copies, blocks = 0, 1, 0
     before: Text | None = None
     for k, stage in enumerate(stages):
         text = text_of(stage)
         copies *= before.yields if before else 1
-        fits = text and before and k - start < MOST_STAGES and copies <= MOST_COPIES
-        if k and not fits:
+        blocks += text.blocks if text else 0
+        small = copies <= MOST_COPIES and blocks <= MOST_BLOCKS
+        if k and not (text and before and small and k - start < MOST_STAGES):
             runs.append(range(start, k))
-            start, copies = k, 1
+            start, copies, blocks = k, 1, text.blocks if text else 0
         before = text
     return (*runs, range(start, len(stages)))
 
@@ -163,7 +190,9 @@ def fuse(shape: tuple[Part, ...]) -> Callable[..., Any]:
     )
     (definition,) = module.body
     assert isinstance(definition, ast.AsyncFunctionDef)
+    body = rewrite(body, function.decide)
     tests = [ast.parse(f"{test} = True").body[0] for test in function.tests]
+    tests += ast.parse(f"undecided = {len(tests)}").body if tests else []
     guard: Any = definition.body[0]
     guard.body = [*tests, *body]
     ast.fix_missing_locations(module)
@@ -205,11 +234,20 @@ def is_call(operator: Operator[..., Any], line: int) -> bool:
     return text is not None and line in text.calls
 
 
+STOPPED = (
+    "except StopIteration as {0}:"
+    " raise RuntimeError('coroutine raised StopIteration') from {0}"
+)
+"""What Python does where a coroutine raises that; nested, each callback has its own."""
+
+
 class Function:
     """A fused function while it is made: what its global names stand for, its tests."""
 
     def __init__(self) -> None:
         self.known: dict[str, Any] = {"is_coroutine": is_coroutine}
+        self.undecided: set[str] = set()
+        """Callbacks that are not known to be async."""
         self.tests: list[str] = []
         """Flags of the callbacks that have not shown yet whether they are async."""
 
@@ -227,7 +265,7 @@ class Function:
         names = {name: f"{name}_{k}" for name in own}
         if output and text.yielded:
             names[text.yielded] = output
-        undecided = {
+        self.undecided |= {
             f"{name}_{k}"
             for name, is_callback, is_async in zip(
                 operator.params, operator.callbacks, are_async, strict=True
@@ -237,8 +275,8 @@ class Function:
         renaming = Rename(names, lambda name: self.public(operator, name))
         body = [renaming.visit(node) for node in deepcopy(text.tree.body)]
         body = rewrite(body, lambda node: self.leave(node, k))
-        if undecided:
-            body = rewrite(body, lambda node: self.decide(node, undecided))
+        if output and not text.yielded:
+            body = rewrite(body, lambda node: bind(node, output))
         return body
 
     def public(self, operator: Operator[..., Any], name: str) -> str:
@@ -260,21 +298,14 @@ class Function:
                 return None
             target = loop.target
             assert isinstance(target, ast.Name)
-            text = text_of(part[0])
-            assert text is not None
-            copies = iter([loop.body])
+            # The outermost loop is the one that every item goes through.
+            body = loop.body if k else self.settle(loop.body)
+            copies = iter([body])
 
             def pass_on(inner: ast.stmt) -> list[ast.stmt] | None:
-                if not (
-                    isinstance(inner, ast.Expr) and isinstance(inner.value, ast.Yield)
-                ):
+                if yielded_by(inner) is None:
                     return None
-                body = next(copies, None) or deepcopy(loop.body)
-                if text.yielded:
-                    return body
-                value = inner.value.value or ast.Constant(None)
-                bind = ast.copy_location(ast.Assign([deepcopy(target)], value), inner)
-                return [bind, *body]
+                return next(copies, None) or deepcopy(body)
 
             return rewrite(self.instantiate(part, k, target.id), pass_on)
 
@@ -305,25 +336,39 @@ class Function:
         guard.body = [node]
         return [guard]
 
-    def decide(self, node: ast.stmt, callbacks: set[str]) -> list[ast.stmt] | None:
+    def settle(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        """Return what is done with an item, so that decided callbacks cost nothing.
+
+        When all have turned out to be plain, one test an item is left, which leads to
+        the same statements with plain calls.
+        """
+        plain = deepcopy(body)
+        body = rewrite(body, self.decide)
+        if not self.tests:
+            return body
+        calls = PlainCalls(self.undecided)
+        either: Any = at(body[0], "if not undecided: pass\nelse: pass")
+        either.body, either.orelse = [calls.visit(node) for node in plain], body
+        return [either]
+
+    def decide(self, node: ast.stmt) -> list[ast.stmt] | None:
         """Have callbacks decide at their first result whether results are awaited.
 
         It stands in place of `await fn(...)`, which a statement evaluates first.
         """
-        found = first_await(node, callbacks)
+        found = first_await(node, self.undecided)
         if found is None:
             return None
         awaited, name = found
         test, result = f"test_{name}", f"result_{name}"
+        own = variable_for(node, awaited)
+        result = own or result
         if test not in self.tests:
             self.tests.append(test)
         # In a coroutine of its own, which nested it has, that could not come out.
         call: Any = at(
             awaited,
-            f"try:\n"
-            f" {result} = None\n"
-            f"except StopIteration as {result}:\n"
-            f" raise RuntimeError('coroutine raised StopIteration') from {result}",
+            f"try: {result} = None\n{STOPPED.format(result)}",
         )
         call.body[0].value = awaited.value
         decision = at(
@@ -333,14 +378,42 @@ class Function:
             f"  {result} = await {result}\n"
             f"  {test} = 'always'\n"
             f" elif {test} is True:\n"
-            f"  {test} = False",
+            f"  {test} = False\n"
+            f"  undecided -= 1",
         )
+        if own:
+            return [call, decision]
         use: Any = Replace(awaited, ast.Name(result, ast.Load())).visit(node)
         for block in ("body", "orelse"):
             if hasattr(use, block):
                 inner = getattr(use, block)
-                setattr(use, block, rewrite(inner, lambda n: self.decide(n, callbacks)))
+                setattr(use, block, rewrite(inner, self.decide))
         return [call, decision, use]
+
+
+def yielded_by(node: ast.stmt) -> ast.expr | None:
+    """Return what a statement yields, if that is all that it does."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Yield):
+        return node.value.value or ast.Constant(None)
+    return None
+
+
+def variable_for(node: ast.stmt, value: ast.expr) -> str:
+    """Return the variable that a statement puts a value into, if that is all."""
+    if isinstance(node, ast.Assign) and node.value is value:
+        (target,) = node.targets
+        return target.id if isinstance(target, ast.Name) else ""
+    return ""
+
+
+def bind(node: ast.stmt, name: str) -> list[ast.stmt] | None:
+    """Have a statement that yields put the item into a variable first."""
+    value = yielded_by(node)
+    if value is None:
+        return None
+    bound: Any = at(node, f"{name} = None")
+    bound.value = value
+    return [bound, at(node, f"yield {name}")]
 
 
 def source_loop(node: ast.stmt) -> ast.AsyncFor | None:
@@ -432,6 +505,27 @@ class Replace(ast.NodeTransformer):
 
     def visit_Await(self, node: ast.Await) -> ast.expr:
         return ast.copy_location(self._new, node) if node is self._old else node
+
+
+class PlainCalls(ast.NodeTransformer):
+    """Takes the `await` from calls of callbacks that have turned out to be plain."""
+
+    def __init__(self, callbacks: set[str]) -> None:
+        self._callbacks = callbacks
+
+    def visit_Try(self, node: ast.Try) -> ast.AST:
+        self.generic_visit(node)
+        # What handles errors must see what Python makes of it in a coroutine.
+        guard: Any = at(node, f"try: pass\n{STOPPED.format('error')}")
+        guard.body, node.body = node.body, [guard]
+        return node
+
+    def visit_Await(self, node: ast.Await) -> ast.AST:
+        self.generic_visit(node)
+        call = node.value
+        fn = call.func if isinstance(call, ast.Call) else None
+        plain = isinstance(fn, ast.Name) and fn.id in self._callbacks
+        return call if plain else node
 
 
 Change = Callable[[ast.stmt], list[ast.stmt] | None]
