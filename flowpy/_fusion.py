@@ -131,8 +131,8 @@ def fuse(shape: tuple[Part, ...]) -> Callable[..., Any]:
     """
     function = Function()
     body = function.instantiate(shape[-1], len(shape) - 1)
-    if len(shape) > 1 and iscoroutinefunction(shape[-1][0].run):
-        body = rewrite(body, guard_ending)
+    if iscoroutinefunction(shape[-1][0].run) and any(shape[-1][0].callbacks):
+        body = rewrite(body, remember_own)
     for k in reversed(range(len(shape) - 1)):
         body = function.splice(shape[k], k, body)
     stages = [operator for operator, _ in shape]
@@ -144,7 +144,7 @@ def fuse(shape: tuple[Part, ...]) -> Callable[..., Any]:
     (definition,) = module.body
     assert isinstance(definition, ast.AsyncFunctionDef)
     tests = [ast.parse(f"{test} = True").body[0] for test in function.tests]
-    definition.body = [*tests, *body]
+    definition.body = [*tests, *guarded(body)]
     ast.fix_missing_locations(module)
     scope: dict[str, Any] = {}
     exec(compile(module, FILE, "exec"), function.known, scope)
@@ -159,7 +159,7 @@ class Function:
     """A fused function while it is made: what its global names stand for, its tests."""
 
     def __init__(self) -> None:
-        self.known: dict[str, Any] = {"is_coroutine": is_coroutine}
+        self.known: dict[str, Any] = {"is_coroutine": is_coroutine, "stopped": stopped}
         self.tests: list[str] = []
         """Flags of the callbacks that have not shown yet whether they are async."""
 
@@ -255,11 +255,15 @@ class Function:
         guard.body = [node]
         return [guard]
 
-    def decide(self, node: ast.stmt, callbacks: set[str]) -> list[ast.stmt] | None:
+    def decide(
+        self, node: ast.stmt, callbacks: set[str], *, handled: bool = False
+    ) -> list[ast.stmt] | None:
         """Have callbacks decide at their first result whether results are awaited.
 
         It stands in place of `await fn(...)`, which a statement evaluates first.
         """
+        if isinstance(node, ast.Try) and node.handlers and not handled:
+            return rewrite([node], lambda n: self.decide(n, callbacks, handled=True))
         found = first_await(node, callbacks)
         if found is None:
             return None
@@ -267,15 +271,12 @@ class Function:
         test, result = f"test_{name}", f"result_{name}"
         if test not in self.tests:
             self.tests.append(test)
-        # In a coroutine of its own, which nested it has, that could not come out.
-        call: Any = at(
-            awaited,
-            f"try:\n"
-            f" {result} = None\n"
-            f"except StopIteration as {result}:\n"
-            f" raise RuntimeError('coroutine raised StopIteration') from {result}",
-        )
-        call.body[0].value = awaited.value
+        call: Any = at(awaited, f"{result} = None")
+        call.value = awaited.value
+        if handled:  # by the operator, which has to see what it would see nested
+            handler = f"except StopIteration as {result}: raise stopped({result}, None)"
+            catch: Any = at(awaited, f"try: pass\n{handler}")
+            catch.body, call = [call], catch
         decision = at(
             awaited,
             f"if {test}:\n"
@@ -303,33 +304,45 @@ def source_loop(node: ast.stmt) -> ast.AsyncFor | None:
     return None
 
 
-def guard_ending(node: ast.stmt) -> list[ast.stmt] | None:
-    """Make what must not leave a generator an error, unless the ending raised it.
+def guarded(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Return `body` with a handler that makes of an error what it is nested."""
+    names = "(StopIteration, StopAsyncIteration)"
+    guard: Any = ast.parse(
+        f"own = None\ntry: pass\nexcept {names} as error: raise stopped(error, own)"
+    )
+    for part in ast.walk(guard):
+        ast.copy_location(part, body[0])
+    guard.body[1].body = body
+    return list(guard.body)
 
-    For the stages above an ending Python would do that, were they generators.
-    """
+
+def remember_own(node: ast.stmt) -> list[ast.stmt] | None:
+    """Have an ending remember the StopAsyncIteration that it raises itself."""
     loop = source_loop(node)
     if loop is None:
         return None
-    note: Any = at(
-        loop,
-        "try: pass\n"
-        "except (StopIteration, StopAsyncIteration) as error:\n"
-        " own = error\n"
-        " raise",
-    )
+    handler = "try: pass\nexcept StopAsyncIteration as error: own = error; raise"
+    note: Any = at(loop, handler)
     note.body, loop.body = loop.body, [note]
-    guard: Any = at(
-        node,
-        "try: pass\n"
-        "except (StopIteration, StopAsyncIteration) as error:\n"
-        " if error is own:\n"
-        "  raise\n"
-        " message = f'async generator raised {type(error).__name__}'\n"
-        " raise RuntimeError(message) from error",
-    )
-    guard.body = [node]
-    return [at(node, "own = None"), guard]
+    return [node]
+
+
+def stopped(error: Exception, own: Exception | None) -> Exception:
+    """Return what nested generators make of an error that would end an iteration.
+
+    An ending is a coroutine, which lets StopAsyncIteration out: that is its `own`.
+    """
+    if error is own:
+        return error
+    if isinstance(error, StopAsyncIteration):
+        made = RuntimeError("async generator raised StopAsyncIteration")
+    else:
+        made = RuntimeError("coroutine raised StopIteration")
+        # Nested, closing would have met the error that was made of it.
+        for note in error.__dict__.pop("__notes__", ()):
+            made.add_note(note)
+    made.__cause__ = error
+    return made
 
 
 def first_await(node: ast.stmt, callbacks: set[str]) -> tuple[ast.Await, str] | None:

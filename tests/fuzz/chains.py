@@ -77,7 +77,13 @@ class Case:
         chance = self.random.random()
         self.fault_at = self.random.randrange(60) if chance < 0.4 else None
         self.fault = self.random.choice(
-            [Boom("call"), Boom("call"), StopIteration(7), StopAsyncIteration(), GeneratorExit()]
+            [
+                Boom("call"),
+                Boom("call"),
+                StopIteration(7),
+                StopAsyncIteration(),
+                GeneratorExit(),
+            ]
         )
         self.faults = {id(self.fault): "the fault of a call"}
         self.flow = self.any_source()
@@ -624,6 +630,9 @@ def difference(seed, fused, reference):
         one, other = fused[2][k : k + 1], reference[2][k : k + 1]
         if one != other:
             lines += fused[2][max(k - 5, 0) : k]
-            lines += [f"fused:  {fused[2][k : k + 3]}", f"nested: {reference[2][k : k + 3]}"]
+            lines += [
+                f"fused:  {fused[2][k : k + 3]}",
+                f"nested: {reference[2][k : k + 3]}",
+            ]
             break
     return "\n".join(lines)
