@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowpy import Flow, _chain, _fusion
+from flowpy import Flow, _chain
 
 pytestmark = pytest.mark.anyio
 
@@ -105,4 +105,32 @@ async def test_a_handler_sees_a_stop_as_it_does_nested(mode, kind):
     assert seen == [
         "RuntimeError('coroutine raised StopIteration')",
         "StopAsyncIteration()",
+    ]
+
+
+# ------------------------------------------------------------------------- clean-up
+
+
+def fails_late(name):
+    async def source():
+        try:
+            yield 1
+            yield 2
+        finally:
+            raise OSError(name)
+
+    return source
+
+
+async def test_all_that_fails_while_closing_is_noted_on_the_first_error(mode):
+    error = ValueError()
+    chain = Flow(fails_late("outer")).flat_map(lambda _: fails_late("inner")())
+
+    with pytest.raises(ValueError, match="") as raised:
+        await chain.map(raises(error)).to_list()
+
+    assert raised.value is error
+    assert error.__notes__ == [
+        "while closing, also raised: OSError('inner')",
+        "while closing, also raised: OSError('outer')",
     ]
