@@ -37,6 +37,11 @@ MOST_STAGES = 30
 MOST_COPIES = 16
 """Copies of the last stage's text in a function: one for each `yield` above it."""
 
+MOST_BLOCKS = 14
+"""Loops and the like in each other: Python takes 20, the last stage needs some."""
+
+BLOCKS = (ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try)
+
 
 class Stop(BaseException):
     """A `break` through several loops: raised and caught inside one fused function."""
@@ -48,7 +53,7 @@ class Stop(BaseException):
 class Text:
     """An operator as text: its syntax tree, and what a compiler must know of it."""
 
-    __slots__ = ("has_source", "tree", "yielded", "yields")
+    __slots__ = ("blocks", "has_source", "tree", "yielded", "yields")
 
     def __init__(
         self, operator: Operator[..., Any], tree: ast.AsyncFunctionDef
@@ -57,6 +62,8 @@ class Text:
         names = {value.id if isinstance(value, ast.Name) else "" for value in values}
         own = len(names) == 1 and names.isdisjoint(operator.params)
         self.tree = tree
+        self.blocks = depth(tree.body)
+        """In how many blocks a stage below it stands, at most."""
         self.yields = max(len(values), 1)
         self.yielded = names.pop() if own else ""
         """The variable that is all it yields: it can be that of the consumer's loop."""
@@ -85,15 +92,17 @@ def text_of(operator: Operator[..., Any]) -> Text | None:
 def cut(stages: tuple[Operator[..., Any], ...]) -> tuple[slice, ...]:
     """Return the runs of stages that become one function each, or stand alone."""
     runs: list[slice] = []
-    start, copies = 0, 1
+    start, copies, blocks = 0, 1, 0
     before: Text | None = None
     for k, stage in enumerate(stages):
         text = text_of(stage)
         copies *= before.yields if before else 1
-        fits = text and before and k - start < MOST_STAGES and copies <= MOST_COPIES
+        blocks += text.blocks if text else 0
+        small = copies <= MOST_COPIES and blocks <= MOST_BLOCKS
+        fits = text and before and small and k - start < MOST_STAGES
         if k and not fits:
             runs.append(slice(start, k))
-            start, copies = k, 1
+            start, copies, blocks = k, 1, text.blocks if text else 0
         before = text
     return (*runs, slice(start, len(stages)))
 
@@ -302,6 +311,23 @@ def source_loop(node: ast.stmt) -> ast.AsyncFor | None:
     if isinstance(loop, ast.AsyncFor) and isinstance(loop.iter, ast.Name):
         return loop if loop.iter.id == "source" else None
     return None
+
+
+def depth(body: list[ast.stmt]) -> int:
+    """Return how deep the blocks of an operator stand in each other, once inlined."""
+    deepest = 0
+    for node in body:
+        loop = source_loop(node)
+        if loop is None:
+            own = int(isinstance(node, BLOCKS))
+            parts = [node, *getattr(node, "handlers", ())]
+        else:  # nothing is left of it but a guard that catches its `break`
+            own = int(any(isinstance(part, ast.Break) for part in ast.walk(loop)))
+            parts = [loop]
+        names = ("body", "orelse", "finalbody")
+        inner = [depth(getattr(part, name, [])) for part in parts for name in names]
+        deepest = max(deepest, own + max(inner))
+    return deepest
 
 
 def guarded(body: list[ast.stmt]) -> list[ast.stmt]:
