@@ -68,6 +68,8 @@ def noting(
     async def call(*args: Any) -> T:
         try:
             return await fn(*args)
+        except StopAsyncIteration:
+            raise  # Python makes another error of it
         except Exception as error:
             note(error)
             raise

@@ -42,6 +42,8 @@ some are left to what the compiler adds itself."""
 MOST_COPIES = 16
 """Copies of the last stage's text in a function: one for each `yield` above it."""
 
+BLOCKS = (ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try)
+
 
 class Stop(BaseException):
     """A `break` through several loops: raised and caught inside one fused function."""
@@ -75,6 +77,8 @@ class Text:
         }
         """The lines that call a user's function."""
         self.tree = tree
+        self.blocks = depth(tree.body)
+        """In how many blocks a stage below it stands, at most."""
         self.yields = max(len(values), 1)
         self.blocks = depth(tree.body)
         """How many blocks it puts around what is done with an item."""
@@ -93,14 +97,15 @@ def depth_of(node: ast.stmt) -> int:
     if loop is not None:
         leaves = any(isinstance(inner, ast.Break) for inner in ast.walk(loop))
         return leaves + depth(loop.body)
-    blocks = (ast.For, ast.While, ast.AsyncFor, ast.With, ast.AsyncWith, ast.Try)
     inner = [
         statement
         for part in (node, *getattr(node, "handlers", ()))
         for block in ("body", "orelse", "finalbody")
         for statement in getattr(part, block, ())
     ]
-    return isinstance(node, blocks) + depth(inner)
+    # One that handles errors gets another around what it guards: see Rename.
+    handles = isinstance(node, ast.Try) and bool(node.handlers)
+    return isinstance(node, BLOCKS) + handles + depth(inner)
 
 
 @cache
@@ -173,8 +178,8 @@ def fuse(shape: tuple[Part, ...]) -> Callable[..., Any]:
     """
     function = Function()
     body = function.instantiate(shape[-1], len(shape) - 1)
-    if len(shape) > 1 and iscoroutinefunction(shape[-1][0].run):
-        body = rewrite(body, guard_ending)
+    if iscoroutinefunction(shape[-1][0].run) and any(shape[-1][0].callbacks):
+        body = rewrite(body, remember_own)
     for k in reversed(range(len(shape) - 1)):
         body = function.splice(shape[k], k, body)
     stages = [operator for operator, _ in shape]
@@ -186,6 +191,7 @@ def fuse(shape: tuple[Part, ...]) -> Callable[..., Any]:
     module = ast.parse(
         f"async def fused({', '.join(['note', *args])}):\n"
         " try: pass\n"
+        " except StopAsyncIteration: raise\n"
         " except Exception as error: annotate(error, note); raise"
     )
     (definition,) = module.body
@@ -193,8 +199,10 @@ def fuse(shape: tuple[Part, ...]) -> Callable[..., Any]:
     body = rewrite(body, function.decide)
     tests = [ast.parse(f"{test} = True").body[0] for test in function.tests]
     tests += ast.parse(f"undecided = {len(tests)}").body if tests else []
-    guard: Any = definition.body[0]
-    guard.body = [*tests, *body]
+    noted: Any = definition.body[0]
+    noted.body = body
+    own = ast.parse("own = None").body
+    definition.body = [*tests, *own, guarded([noted], "own")]
     ast.fix_missing_locations(module)
     scope: dict[str, Any] = {}
     exec(compile(module, FILE, "exec"), function.known, scope)
@@ -215,6 +223,8 @@ def annotate(
     """
     trace = error.__traceback__
     assert trace is not None
+    while trace.tb_next and trace.tb_next.tb_frame is trace.tb_frame:
+        trace = trace.tb_next  # an operator has held it back and raised it again
     found = [k for k, s in enumerate(stages) if is_call(s, trace.tb_lineno)]
     if len(found) > 1:
         names = {f"{name}_{k}": k for k in found for name in stages[k].params}
@@ -234,18 +244,11 @@ def is_call(operator: Operator[..., Any], line: int) -> bool:
     return text is not None and line in text.calls
 
 
-STOPPED = (
-    "except StopIteration as {0}:"
-    " raise RuntimeError('coroutine raised StopIteration') from {0}"
-)
-"""What Python does where a coroutine raises that; nested, each callback has its own."""
-
-
 class Function:
     """A fused function while it is made: what its global names stand for, its tests."""
 
     def __init__(self) -> None:
-        self.known: dict[str, Any] = {"is_coroutine": is_coroutine}
+        self.known: dict[str, Any] = {"is_coroutine": is_coroutine, "stopped": stopped}
         self.undecided: set[str] = set()
         """Callbacks that are not known to be async."""
         self.tests: list[str] = []
@@ -365,12 +368,8 @@ class Function:
         result = own or result
         if test not in self.tests:
             self.tests.append(test)
-        # In a coroutine of its own, which nested it has, that could not come out.
-        call: Any = at(
-            awaited,
-            f"try: {result} = None\n{STOPPED.format(result)}",
-        )
-        call.body[0].value = awaited.value
+        call: Any = at(awaited, f"{result} = None")
+        call.value = awaited.value
         decision = at(
             awaited,
             f"if {test}:\n"
@@ -426,33 +425,46 @@ def source_loop(node: ast.stmt) -> ast.AsyncFor | None:
     return None
 
 
-def guard_ending(node: ast.stmt) -> list[ast.stmt] | None:
-    """Make what must not leave a generator an error, unless the ending raised it.
+def guarded(body: list[ast.stmt], own: str) -> ast.stmt:
+    """Return `body` with a handler that makes of an error what it is nested.
 
-    For the stages above an ending Python would do that, were they generators.
+    Except of `own`: a StopAsyncIteration that no generator has let out yet.
     """
+    names = "(StopIteration, StopAsyncIteration)"
+    guard: Any = at(
+        body[0], f"try: pass\nexcept {names} as error: raise stopped(error, {own})"
+    )
+    guard.body = body
+    return guard
+
+
+def remember_own(node: ast.stmt) -> list[ast.stmt] | None:
+    """Have an ending remember the StopAsyncIteration that it raises itself."""
     loop = source_loop(node)
     if loop is None:
         return None
-    note: Any = at(
-        loop,
-        "try: pass\n"
-        "except (StopIteration, StopAsyncIteration) as error:\n"
-        " own = error\n"
-        " raise",
-    )
+    handler = "try: pass\nexcept StopAsyncIteration as error: own = error; raise"
+    note: Any = at(loop, handler)
     note.body, loop.body = loop.body, [note]
-    guard: Any = at(
-        node,
-        "try: pass\n"
-        "except (StopIteration, StopAsyncIteration) as error:\n"
-        " if error is own:\n"
-        "  raise\n"
-        " message = f'async generator raised {type(error).__name__}'\n"
-        " raise RuntimeError(message) from error",
-    )
-    guard.body = [node]
-    return [at(node, "own = None"), guard]
+    return [node]
+
+
+def stopped(error: Exception, own: Exception | None) -> Exception:
+    """Return what nested generators make of an error that would end an iteration.
+
+    An ending is a coroutine, which lets StopAsyncIteration out: that is its `own`.
+    """
+    if isinstance(error, StopAsyncIteration):
+        if error is own:
+            return error
+        made = RuntimeError("async generator raised StopAsyncIteration")
+    else:
+        made = RuntimeError("coroutine raised StopIteration")
+        # Nested, closing would have met the error that was made of it.
+        for note in error.__dict__.pop("__notes__", ()):
+            made.add_note(note)
+    made.__cause__ = error
+    return made
 
 
 def first_await(node: ast.stmt, callbacks: set[str]) -> tuple[ast.Await, str] | None:
@@ -489,6 +501,13 @@ class Rename(ast.NodeTransformer):
             node.name = self._own[node.name]
         return self.generic_visit(node)
 
+    def visit_Try(self, node: ast.Try) -> ast.AST:
+        self.generic_visit(node)
+        if node.handlers:  # they have to see what they would see nested
+            above = any(source_loop(part) for part in node.body)
+            node.body = [guarded(node.body, "None" if above else "error")]
+        return node
+
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if node.value is None:
             return ast.copy_location(ast.Pass(), node)
@@ -512,13 +531,6 @@ class PlainCalls(ast.NodeTransformer):
 
     def __init__(self, callbacks: set[str]) -> None:
         self._callbacks = callbacks
-
-    def visit_Try(self, node: ast.Try) -> ast.AST:
-        self.generic_visit(node)
-        # What handles errors must see what Python makes of it in a coroutine.
-        guard: Any = at(node, f"try: pass\n{STOPPED.format('error')}")
-        guard.body, node.body = node.body, [guard]
-        return node
 
     def visit_Await(self, node: ast.Await) -> ast.AST:
         self.generic_visit(node)

@@ -92,6 +92,9 @@ class closing(Generic[I_co]):
             keep_first(error, late)
 
 
+ALSO = "while closing, also raised: "
+
+
 def keep_first(error: BaseException | None, late: BaseException) -> None:
     """Settle which error goes on when closing failed: the first, `late` noted on it.
 
@@ -101,9 +104,10 @@ def keep_first(error: BaseException | None, late: BaseException) -> None:
     if isinstance(late, Exception) and isinstance(
         error, (Exception, KeyboardInterrupt, SystemExit)
     ):
-        error.add_note(f"while closing, also raised: {late!r}")
-        for note in getattr(late, "__notes__", ()):  # of what failed after it
-            error.add_note(note)
+        error.add_note(f"{ALSO}{late!r}")
+        for note in getattr(late, "__notes__", ()):
+            if note.startswith(ALSO):  # what was noted on `late`, further up
+                error.add_note(note)
     else:
         raise late
 

@@ -88,12 +88,19 @@ class Operator(Generic[P, R_co]):
     ) -> R_co:
         """Run it for one collection: with callbacks that are ready to be awaited.
 
-        An error that one of them raises is handed to `note` on its way.
+        An error that one of them raises is handed to `note` on its way, unless it is
+        the operator that handles it.
         """
-        ready = [
-            noting(awaiting(value), note) if is_callback and callable(value) else value
-            for value, is_callback in zip(values, self.callbacks, strict=True)
-        ]
+        ready: list[object] = []
+        for name, value, is_callback in zip(
+            self.params, values, self.callbacks, strict=True
+        ):
+            if not (is_callback and callable(value)):
+                ready.append(value)
+            elif name == "fn" and "on_error" in self.params:
+                ready.append(awaiting(value))
+            else:
+                ready.append(noting(awaiting(value), note))
         run: Callable[..., R_co] = self.run
         return run(*above, *ready)
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import pytest
 
 from flowpy import _chain, _fusion
+from flowpy._fusion import Function
+from flowpy._operators import transform
 from flowpy.testing import run_virtual
 from tests.fuzz.chains import differences
 
@@ -53,32 +55,61 @@ def test_a_random_chain_does_the_same_fused_and_nested_on_trio(fused, block):
     assert check("trio", range(block * BLOCK, block * BLOCK + size)) is None
 
 
-# ----------------------------------------------------- the comparison can fail
+# ------------------------------------------------- what a broken compiler would do
 
 
-@pytest.fixture
-def compiled_anew(fused):
-    """Forget all compiled functions, before and after a fault in the compiler."""
+def break_stays_break(monkeypatch):
+    monkeypatch.setattr(Function, "leave", lambda self, node, k: None)
+
+
+def flag_never_switches(monkeypatch):
+    decide = Function.decide
+
+    def forgetful(self, node, callbacks, **how):
+        changed = decide(self, node, callbacks, **how)
+        if changed is not None and len(changed) == 3:
+            changed[1].body[0].orelse = []  # `elif test is True: test = False`
+        return changed
+
+    monkeypatch.setattr(Function, "decide", forgetful)
+
+
+def parameter_is_shared(monkeypatch):
+    instantiate = Function.instantiate
+
+    def sharing(self, part, k, output=""):
+        text = _fusion.text_of(part[0])
+        honest, text.yielded = text.yielded, text.yielded or SHARED.get(part[0], "")
+        try:
+            return instantiate(self, part, k, output)
+        finally:
+            text.yielded = honest
+
+    monkeypatch.setattr(Function, "instantiate", sharing)
+
+
+SHARED = {transform.scan: "initial"}
+
+
+def ends_are_not_converted(monkeypatch):
+    monkeypatch.setattr(_fusion, "guarded", lambda body: body)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        break_stays_break,
+        flag_never_switches,
+        parameter_is_shared,
+        ends_are_not_converted,
+    ],
+)
+def test_a_fault_in_the_compiler_is_found(fused, monkeypatch, plant):
+    plant(monkeypatch)
     _fusion.fuse.cache_clear()
-    yield
-    _fusion.fuse.cache_clear()
+    try:
+        found = check("asyncio", range(5 * BLOCK))
+    finally:
+        _fusion.fuse.cache_clear()
 
-
-def breaks_stay(self, node, k):
-    return None
-
-
-def flags_stay(self, node, callbacks):
-    changed = DECIDE(self, node, callbacks)
-    if changed is not None:
-        changed[1].body[0].body[0:1] = []  # the result is not awaited
-    return changed
-
-
-DECIDE = _fusion.Function.decide
-
-
-def test_a_break_that_stops_nothing_is_found(compiled_anew, monkeypatch):
-    monkeypatch.setattr(_fusion.Function, "leave", breaks_stay)
-
-    assert "seed" in check("asyncio", range(BLOCK))
+    assert found is not None
