@@ -19,6 +19,7 @@ from copy import deepcopy
 from functools import cache, lru_cache
 from inspect import getsourcelines, isasyncgenfunction, iscoroutinefunction
 from pathlib import Path
+from threading import Lock
 from types import FunctionType
 from typing import Any
 
@@ -114,17 +115,20 @@ FILE = str(Path(__file__).with_name("_operators") / "<fused>")
 them, one after another, in the cache that tracebacks and debuggers read."""
 
 _files: dict[str, int] = {}
+_lines: list[str] = []
+_lock = Lock()
 
 
 def shift(run: FunctionType) -> int:
     """Return how many lines of `FILE` stand before the file of `run`."""
     name = run.__code__.co_filename
-    if name not in _files:
-        lines = linecache.cache[FILE][2] if FILE in linecache.cache else []
-        _files[name] = len(lines)
-        lines = [*lines, *linecache.getlines(name)]
-        linecache.cache[FILE] = (sum(map(len, lines)), None, lines, FILE)
-    return _files[name]
+    with _lock:
+        if name not in _files:
+            _files[name] = len(_lines)
+            _lines.extend(linecache.getlines(name))
+            size = sum(map(len, _lines))
+            linecache.cache[FILE] = (size, None, list(_lines), FILE)
+        return _files[name]
 
 
 # ------------------------------------------------------------------------- compiling
