@@ -393,19 +393,19 @@ class Rename(ast.NodeTransformer):
         self._own = own
         self._public = public
 
-    def visit_Name(self, node: ast.Name) -> ast.Name:  # noqa: N802 - see NodeVisitor
+    def visit_Name(self, node: ast.Name) -> ast.Name:
         if node.id in self._own:
             node.id = self._own[node.id]
         elif node.id != "source":
             node.id = self._public(node.id)
         return node
 
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:  # noqa: N802
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
         if node.name is not None:
             node.name = self._own[node.name]
         return self.generic_visit(node)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if node.value is None:
             return ast.copy_location(ast.Pass(), node)
         plain = ast.copy_location(ast.Assign([node.target], node.value), node)
@@ -419,7 +419,7 @@ class Replace(ast.NodeTransformer):
         self._old = old
         self._new = new
 
-    def visit_Await(self, node: ast.Await) -> ast.expr:  # noqa: N802 - see NodeVisitor
+    def visit_Await(self, node: ast.Await) -> ast.expr:
         return ast.copy_location(self._new, node) if node is self._old else node
 
 
