@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import linecache
 import os
 import subprocess
 import sys
@@ -329,6 +330,7 @@ def test_threads_can_compile_at_once(forgotten, monkeypatch):
     monkeypatch.setattr(_chain, "ENABLED", True)
     monkeypatch.setattr(_fusion, "_files", {})
     monkeypatch.setattr(_fusion, "_lines", [])
+    monkeypatch.setitem(linecache.cache, _fusion.FILE, (0, None, [], _fusion.FILE))
     results = []
     ready = threading.Barrier(8)
 
