@@ -20,6 +20,7 @@ from dis import get_instructions
 from functools import cache, lru_cache, partial
 from inspect import getsourcelines, isasyncgenfunction, iscoroutinefunction
 from pathlib import Path
+from threading import Lock
 from types import FunctionType
 from typing import Any
 
@@ -150,18 +151,21 @@ FILE = str(Path(__file__).with_name("_operators") / "<fused>")
 """A function has one file name, its operators have several files: this one is all of
 them, one after another, in the cache that tracebacks and debuggers read."""
 
+_files: dict[str, int] = {}
 _lines: list[str] = []
-_shifts: dict[str, int] = {}
+_lock = Lock()
 
 
 def shift(run: FunctionType) -> int:
     """Return how many lines of `FILE` stand before the file of `run`."""
     name = run.__code__.co_filename
-    if name not in _shifts:
-        _shifts[name] = len(_lines)
-        _lines.extend(linecache.getlines(name))
-        linecache.cache[FILE] = (sum(map(len, _lines)), None, _lines, FILE)
-    return _shifts[name]
+    with _lock:
+        if name not in _files:
+            _files[name] = len(_lines)
+            _lines.extend(linecache.getlines(name))
+            size = sum(map(len, _lines))
+            linecache.cache[FILE] = (size, None, list(_lines), FILE)
+        return _files[name]
 
 
 # ------------------------------------------------------------------------- compiling
@@ -191,7 +195,6 @@ def fuse(shape: tuple[Part, ...]) -> Callable[..., Any]:
     module = ast.parse(
         f"async def fused({', '.join(['note', *args])}):\n"
         " try: pass\n"
-        " except StopAsyncIteration: raise\n"
         " except Exception as error: annotate(error, note); raise"
     )
     (definition,) = module.body
@@ -221,6 +224,8 @@ def annotate(
     The line tells the operator. If there are several of one kind, it was the one whose
     function was loaded last.
     """
+    if isinstance(error, StopAsyncIteration):
+        return  # Python makes another error of it
     trace = error.__traceback__
     assert trace is not None
     while trace.tb_next and trace.tb_next.tb_frame is trace.tb_frame:
@@ -425,14 +430,15 @@ def source_loop(node: ast.stmt) -> ast.AsyncFor | None:
     return None
 
 
-def guarded(body: list[ast.stmt], own: str) -> ast.stmt:
+def guarded(body: list[ast.stmt], own: str, step: str = "") -> ast.stmt:
     """Return `body` with a handler that makes of an error what it is nested.
 
     Except of `own`: a StopAsyncIteration that no generator has let out yet.
     """
     names = "(StopIteration, StopAsyncIteration)"
     guard: Any = at(
-        body[0], f"try: pass\nexcept {names} as error: raise stopped(error, {own})"
+        body[0],
+        f"try: pass\nexcept {names} as error: {step}raise stopped(error, {own})",
     )
     guard.body = body
     return guard
@@ -505,7 +511,8 @@ class Rename(ast.NodeTransformer):
         self.generic_visit(node)
         if node.handlers:  # they have to see what they would see nested
             above = any(source_loop(part) for part in node.body)
-            node.body = [guarded(node.body, "None" if above else "error")]
+            step = "annotate(error, note); " if above else ""
+            node.body = [guarded(node.body, "None" if above else "error", step)]
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:

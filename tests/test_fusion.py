@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import gc
+import inspect
+import linecache
+import os
+import subprocess
+import sys
+import threading
+import traceback
+import weakref
+from pathlib import Path
+
+import anyio
 import pytest
 
-from flowpy import Flow, _chain
+from flowpy import Flow, _chain, _fusion, flow
+from flowpy._operator import Operator
+from flowpy._operators import transform
 from tests.laws.probes import Boom
 
 pytestmark = pytest.mark.anyio
@@ -180,3 +194,246 @@ async def test_a_chain_of_many_maps_gives_what_it_should(monkeypatch):
         chain = chain.map(lambda x: x + 1)
 
     assert await chain.to_list() == [1000, 1001, 1002]
+
+
+# ---------------------------------------------------------------------- one and many
+
+
+async def test_an_operator_may_stand_in_a_chain_many_times(mode):
+    def add(n):
+        return lambda x: x + n
+
+    chain = Flow(range(4)).map(add(1)).take(3).map(add(10)).take(2).map(add(100))
+
+    assert await chain.to_list() == [111, 112]
+
+
+async def test_a_flow_can_be_collected_inside_its_own_callback(mode):
+    depth = 0
+
+    async def fn(x):
+        nonlocal depth
+        if x == 1 and depth < 3:
+            depth += 1
+            return await chain.to_list()
+        return x
+
+    chain = Flow(range(5)).map(fn).take(2)
+
+    assert await chain.to_list() == [0, [0, [0, [0, 1]]]]
+
+
+async def test_a_flow_function_can_be_recursive(mode):
+    @flow
+    async def leaves(tree):
+        if isinstance(tree, list):
+            async with Flow(tree).flat_map(leaves).open() as found:
+                async for leaf in found:
+                    yield leaf
+        else:
+            yield tree
+
+    assert await leaves([1, [2, [3, 4]], [[5]]]).to_list() == [1, 2, 3, 4, 5]
+    assert await leaves([1, [2, [3, 4]], [[5]]]).take(3).to_list() == [1, 2, 3]
+
+
+async def test_names_of_a_user_meet_none_of_the_compiler(mode):
+    def x_1(source):
+        return source + 1
+
+    def result_fn_1(test_fn_1, stop_0):
+        return test_fn_1 + stop_0
+
+    def is_coroutine(x):
+        return x % 2
+
+    def stopped(x):
+        return x < 7
+
+    chain = Flow(range(5)).map(x_1).scan(0, result_fn_1).filter(is_coroutine)
+
+    assert await chain.take_while(stopped).to_list() == [1, 3]
+
+
+@pytest.mark.parametrize("count", range(8))
+async def test_a_chain_can_be_closed_at_any_point(mode, count):
+    log = []
+
+    async def source():
+        try:
+            for i in range(4):
+                yield i
+        finally:
+            await anyio.lowlevel.checkpoint()
+            log.append("closed")
+
+    items = aiter(Flow(source).map(str).flat_map(lambda x: [x, x]).take(7))
+    pulled = [await anext(items) for _ in range(count)]
+    await items.aclose()
+
+    assert pulled == ["0", "0", "1", "1", "2", "2", "3"][:count]
+    assert log == ["closed"] * (count > 0)
+
+
+# -------------------------------------------------------------- caches and threads
+
+
+async def test_callbacks_are_not_kept_and_compile_nothing(monkeypatch):
+    monkeypatch.setattr(_chain, "ENABLED", True)
+
+    async def collect():
+        fn = lambda x: x + 1  # noqa: E731 - a new object each time
+        await Flow([1]).map(fn).filter(fn).to_list()
+        return weakref.ref(fn)
+
+    await collect()
+    before = _fusion.fuse.cache_info().currsize, _fusion.cut.cache_info().currsize
+    kept = [await collect() for _ in range(5000)]
+    gc.collect()
+
+    assert not [ref for ref in kept if ref() is not None]
+    now = _fusion.fuse.cache_info().currsize, _fusion.cut.cache_info().currsize
+    assert now == before
+
+
+async def test_the_caches_of_shapes_are_bounded(monkeypatch):
+    monkeypatch.setattr(_chain, "ENABLED", True)
+    stages = [transform.map, transform.pairwise, transform.enumerate]
+    for k in range(600):
+        values = [str, *[None] * 9]
+        chain = Flow([1])
+        for power in range(6):
+            stage = stages[k // 3**power % 3]
+            chain = chain._then(stage, *values[: len(stage.params)])
+        _chain.open_chain(chain._stages, chain._values)
+
+    assert _fusion.fuse.cache_info().maxsize
+    assert _fusion.fuse.cache_info().currsize <= _fusion.fuse.cache_info().maxsize
+    assert _fusion.cut.cache_info().currsize <= _fusion.cut.cache_info().maxsize
+
+
+def clear():
+    _fusion.fuse.cache_clear()
+    _fusion.cut.cache_clear()
+    _fusion.text_of.cache_clear()
+
+
+@pytest.fixture
+def forgotten():
+    """Begin with nothing compiled and no source text read."""
+    clear()
+    yield
+    clear()
+
+
+def test_threads_can_compile_at_once(forgotten, monkeypatch):
+    monkeypatch.setattr(_chain, "ENABLED", True)
+    monkeypatch.setattr(_fusion, "_files", {})
+    monkeypatch.setattr(_fusion, "_lines", [])
+    monkeypatch.setitem(linecache.cache, _fusion.FILE, (0, None, [], _fusion.FILE))
+    results = []
+    ready = threading.Barrier(8)
+
+    async def collect(own):
+        chain = Flow(range(20)).map(lambda x: x + 1).take(9)
+        for k in range(own % 4):
+            chain = chain.chunked(2).flatten().filter(lambda x: x > 0).drop(k)
+        return await chain.map(lambda x: x * 10).fold(0, lambda a, b: a + b)
+
+    def work(number):
+        ready.wait()
+        for k in range(6):
+            results.append((anyio.run(collect, number + k), (number + k) % 4))
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(results) == 48
+    assert {(own, total) for total, own in results} == {
+        (own, sum(range(10, 100, 10)) - lost)
+        for own, lost in {0: 0, 1: 0, 2: 10, 3: 60}.items()
+    }
+    for file, first in _fusion._files.items():
+        lines = Path(file).read_text(encoding="utf-8").splitlines(keepends=True)
+        assert _fusion._lines[first : first + len(lines)] == lines
+
+
+# ------------------------------------------------------------------- without text
+
+
+async def test_operators_without_source_text_run_nested(forgotten, monkeypatch):
+    def missing(run):
+        raise OSError
+
+    monkeypatch.setattr(_chain, "ENABLED", True)
+    monkeypatch.setattr(_fusion, "getsourcelines", missing)
+    before = _fusion.fuse.cache_info().currsize
+
+    assert await Flow(range(9)).map(str).take(3).to_list() == ["0", "1", "2"]
+    assert _fusion.fuse.cache_info().currsize == before
+
+
+async def test_an_operator_that_was_made_with_exec_runs_nested(mode):
+    scope = {"closing": transform.closing}
+    exec(
+        "async def double(source):\n"
+        " async with closing(source):\n"
+        "  async for x in source:\n"
+        "   yield 2 * x",
+        scope,
+    )
+    double = Operator(scope["double"])
+    chain = Flow(range(3)).map(str).map(int)._then(double).map(str)
+
+    assert await chain.to_list() == ["0", "2", "4"]
+
+
+PROGRAM = """
+from flowpy import Flow, run, _fusion
+chain = Flow(range(20)).map(lambda x: x + 1).filter(lambda x: x % 3).take(4)
+print(run(chain.to_list), _fusion.fuse.cache_info().currsize)
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "switch", "compiled"),
+    [([], "1", 1), (["-OO"], "1", 1), ([], "0", 0)],
+    ids=["fused", "without docstrings and asserts", "nested"],
+)
+def test_a_program_gives_the_same_however_it_is_started(options, switch, compiled):
+    done = subprocess.run(
+        [sys.executable, *options, "-c", PROGRAM],
+        env={
+            **os.environ,
+            "FLOWPY_FUSION": switch,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+
+    assert done.stdout == f"[1, 2, 4, 5] {compiled}\n"
+
+
+# ----------------------------------------------------------------------- tracebacks
+
+
+@pytest.mark.parametrize("kind", [raises, raises_async], ids=["plain", "async"])
+async def test_a_traceback_shows_the_line_of_the_operator(monkeypatch, kind):
+    monkeypatch.setattr(_chain, "ENABLED", True)
+    chain = Flow(range(3)).filter(lambda x: True).map(kind(Boom())).take(2).map(str)
+
+    with pytest.raises(Boom) as raised:
+        await chain.to_list()
+
+    package = Path(inspect.getfile(_fusion)).parent
+    frames = traceback.extract_tb(raised.value.__traceback__)
+    own = [frame for frame in frames if package in Path(frame.filename).parents]
+    assert 1 <= len(own) <= 2
+    assert Path(own[-1].filename).parent.name == "_operators"
+    assert own[-1].line == "yield await fn(x)"

@@ -65,6 +65,74 @@ def number(item):
     return crc32(repr(item).encode()) % 50
 
 
+def plain(call, name, r):
+    return call
+
+
+def waiting(call, name, r):
+    calls = 0
+
+    async def waits(*args):
+        nonlocal calls
+        calls += 1
+        result = call(*args)
+        if calls % 3 == 1:
+            await checkpoint()
+        return result
+
+    return waits
+
+
+def lambda_of_coroutine(call, name, r):
+    waits = waiting(call, name, r)
+    return lambda *args: waits(*args)
+
+
+def wavering(call, name, r):
+    """Return a callback that gives a coroutine at some calls only."""
+    turns = r.choice([{1, 3}, {2, 3}, {1, 2, 5}])
+    calls = 0
+
+    def wavers(*args):
+        nonlocal calls
+        calls += 1
+        result = call(*args)
+        return Later(result) if calls in turns else result
+
+    return wavers
+
+
+def partial_of_coroutine_function(call, name, r):
+    async def bound(_, *args):
+        return call(*args)
+
+    return partial(bound, None)
+
+
+def async_call(call, name, r):
+    waits = waiting(call, name, r)
+
+    class Callable:
+        async def __call__(self, *args):
+            return await waits(*args)
+
+        def __repr__(self):
+            return name
+
+    return Callable()
+
+
+KINDS = [
+    *[plain] * 3,
+    *[waiting] * 2,
+    lambda_of_coroutine,
+    wavering,
+    partial_of_coroutine_function,
+    async_call,
+]
+"""Kinds of callbacks, the frequent ones more than once."""
+
+
 class Case:
     """What a seed stands for: a flow, an ending, and the log of what they did."""
 
@@ -128,51 +196,15 @@ class Case:
     def callback(self, kind, fn):
         """Return `fn` as a callback of some kind, which notes its calls and may fail."""
         name = self.name(kind)
-        own = 0
 
         def call(*args):
-            nonlocal own
-            own += 1
             self.note(name, *map(self.plain, args))
             self.calls += 1
             if self.calls == self.fault_at:
                 raise self.fault
             return fn(*args)
 
-        async def waits(*args):
-            result = call(*args)
-            if own % 3 == 1:
-                await checkpoint()
-            return result
-
-        async def bound(_, *args):
-            return call(*args)
-
-        class Callable:
-            async def __call__(self, *args):
-                return await waits(*args)
-
-            def __repr__(self):
-                return name
-
-        def wavers(*args):
-            result = call(*args)
-            return Later(result) if own in turns else result
-
-        turns = self.random.choice([{1, 3}, {2, 3}, {1, 2, 5}])
-        return self.random.choice(
-            [
-                call,
-                call,
-                call,
-                waits,
-                waits,
-                lambda *args: waits(*args),
-                wavers,
-                partial(bound, None),
-                Callable(),
-            ]
-        )
+        return self.random.choice(KINDS)(call, name, self.random)
 
     # ------------------------------------------------------------------ sources
 
