@@ -181,7 +181,8 @@ class Turns(Generic[T]):
     async def over(self) -> None:
         """Say that a slice has been read: where the turn is over, let others run."""
         if monotonic() < self._due:
-            self.size = min(2 * self.size, SLICE)
+            if self.size < SLICE:
+                self.size *= 2
         else:
             self.size = max(self.size // 2, 1)
             await current_scheduler().checkpoint()
