@@ -562,7 +562,9 @@ async def measure(cell: Cell, names: list[str], options: Namespace) -> list[Resu
         for _ in range(1 if name in PEERS else 5):
             found = await run(few)
             if found != expected:
-                sys.exit(f"{name} is wrong in {cell}: {found!r:.200}, not {expected!r:.200}")
+                sys.exit(
+                    f"{name} is wrong in {cell}: {found!r:.200}, not {expected!r:.200}"
+                )
     times: dict[str, list[float]] = {name: [] for name in runs}
     ratios: dict[str, list[float]] = {name: [] for name in runs}
     order = list(runs)
@@ -617,7 +619,7 @@ def table(results: list[Result]) -> str:
         "|---|---|---|--:|" + "--:|" * len(names),
     ]
     for cell, found in by_cell.items():
-        ratios = [f"{found[n].ratio:.2f}" if n in found else "–" for n in names[1:]]
+        ratios = [f"{found[n].ratio:.2f}" if n in found else "-" for n in names[1:]]
         lines.append(
             f"| {cell.row} | {cell.source} | {cell.ending} | "
             f"{found[HAND].nanoseconds:.0f} | {' | '.join(ratios)} | "
@@ -760,7 +762,7 @@ def chart(results: list[Result], note: str) -> str:
                     f"{name.removesuffix(' by hand')}</text>"
                     f'<rect x="{x0}" y="{y + 1}" width="{width:.1f}" height="{bar - 3}"'
                     f' rx="2" class="{kind}"/>'
-                    f'<text x="{x0 + width + 5:.1f}" y="{y + 11}">{ratio:.3g}×</text>'
+                    f'<text x="{x0 + width + 5:.1f}" y="{y + 11}">{ratio:.3g}&#215;</text>'
                 )
                 y += bar
         for tick in ticks:
@@ -768,7 +770,7 @@ def chart(results: list[Result], note: str) -> str:
             parts.append(
                 f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{y + 4}" class="grid"/>'
                 f'<text x="{x:.1f}" y="{y + 18}" text-anchor="middle" class="faint">'
-                f"{tick}×</text>"
+                f"{tick}&#215;</text>"
             )
         parts += bars
         height = max(height, y + 34)

@@ -168,7 +168,7 @@ class Turns(Generic[T]):
         rest: Any = self._rest
         if rest is None:
             return islice(self._items, self.size)
-        part: Any = rest[: self.size]
+        part: Iterable[T] = rest[: self.size]
         self._rest = rest[self.size :]
         if not self._rest:
             self._ended.append(None)

@@ -53,7 +53,9 @@ async def map_not_none(source: Items[T], fn: Callback[[T], U | None]) -> Items[U
 
 
 @operator
-async def flat_map(source: Items[T], fn: Callback[[T], FlowLike[U]]) -> Items[U]:
+async def flat_map(  # noqa: C901 - one loop for each kind of what `fn` gives
+    source: Items[T], fn: Callback[[T], FlowLike[U]]
+) -> Items[U]:
     turns: Turns[Any] = Turns(())
     room = 0
     async with closing(source):
