@@ -106,11 +106,12 @@ async def pairwise(source: Items[T]) -> Items[tuple[T, T]]:
 
 @operator
 async def scan(source: Items[T], initial: U, fn: Callback[[U, T], U]) -> Items[U]:
-    yield initial
+    total = initial
+    yield total
     async with closing(source):
         async for x in source:
-            initial = await fn(initial, x)
-            yield initial
+            total = await fn(total, x)
+            yield total
 
 
 @operator
