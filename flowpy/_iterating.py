@@ -37,6 +37,10 @@ SLICE = 256
 """Items between two looks at the clock, at most; fewer where items take long."""
 
 
+COLLECTIONS = frozenset({dict, frozenset, list, range, set, str, tuple})
+"""Types of iterables that know their length and have nothing to close."""
+
+
 def is_async_iterable(value: object) -> TypeGuard[AsyncIterable[Any]]:
     """Tell whether `async for` takes `value`; a class is not its instances."""
     return hasattr(type(value), "__aiter__")
@@ -130,7 +134,7 @@ class Turns(Generic[T]):
     which Python has its fastest loop.
     """
 
-    __slots__ = ("_closes", "_due", "_ended", "_items", "_iterator", "_rest", "_size")
+    __slots__ = ("_closes", "_due", "_ended", "_items", "_iterator", "_rest", "size")
 
     def __init__(self, iterable: Iterable[T], *, closes: bool = True) -> None:
         self._closes = closes
@@ -141,7 +145,7 @@ class Turns(Generic[T]):
         mark = partial(self._ended.append, None)
         self._items = chain(self._iterator, iter(mark, None))
         self._rest = iterable if type(iterable) is range else None
-        self._size = 1
+        self.size = 1
         self._due = monotonic() + TURN
 
     def __enter__(self) -> Self:
@@ -169,9 +173,9 @@ class Turns(Generic[T]):
             raise StopIteration
         rest: Any = self._rest
         if rest is None:
-            return islice(self._items, self._size)
-        part: Any = rest[: self._size]
-        self._rest = rest[self._size :]
+            return islice(self._items, self.size)
+        part: Iterable[T] = rest[: self.size]
+        self._rest = rest[self.size :]
         if not self._rest:
             self._ended.append(None)
         return part
@@ -184,11 +188,12 @@ class Turns(Generic[T]):
         """Say that a slice has been read: where the turn is over, let others run."""
         late = monotonic() - self._due
         if late < 0:
-            self._size = min(2 * self._size, SLICE)
+            if self.size < SLICE:
+                self.size *= 2
         else:
             # Items that became slow at once must not hold the loop for slice after
             # slice of half the size.
-            self._size = max(self._size // 2, 1) if late < TURN else 1
+            self.size = max(self.size // 2, 1) if late < TURN else 1
             await current_scheduler().checkpoint()
             self._due = monotonic() + TURN
 
