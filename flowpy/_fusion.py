@@ -21,7 +21,7 @@ from inspect import getsourcelines, isasyncgenfunction, iscoroutinefunction
 from pathlib import Path
 from threading import Lock
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 from flowpy._callbacks import is_coroutine
 from flowpy._operator import Operator
@@ -429,7 +429,7 @@ def source_loop(node: ast.stmt) -> ast.AsyncFor | None:
     return None
 
 
-def guarded(body: list[ast.stmt], own: str, step: str = "") -> ast.stmt:
+def guarded(body: list[ast.stmt], own: str, step: str = "") -> Any:
     """Return `body` with a handler that makes of an error what it is nested.
 
     Except of `own`: a StopAsyncIteration that no generator has let out yet.

@@ -305,7 +305,7 @@ async def test_the_caches_of_shapes_are_bounded(monkeypatch):
         for power in range(6):
             stage = stages[k // 3**power % 3]
             chain = chain._then(stage, *values[: len(stage.params)])
-        _chain.open_chain(chain._stages, chain._values)
+        chain._open()
 
     assert _fusion.fuse.cache_info().maxsize
     assert _fusion.fuse.cache_info().currsize <= _fusion.fuse.cache_info().maxsize
