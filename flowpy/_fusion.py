@@ -418,7 +418,7 @@ def rewrite(body: list[ast.stmt], change: Change) -> list[ast.stmt]:
 def copied(part: Any) -> Any:
     """Return a copy of a part of a syntax tree, sooner than `deepcopy` does."""
     if type(part) is list:
-        return list(map(copied, part))
+        return list(map(copied, part))  # pyright: ignore[reportUnknownArgumentType] - nodes
     if not isinstance(part, ast.AST) or isinstance(part, ast.expr_context):
         return part
     kind = type(part)
