@@ -566,9 +566,8 @@ def rewrite(body: list[ast.stmt], change: Change) -> list[ast.stmt]:
 
 def copied(part: Any) -> Any:
     """Return a copy of a part of a syntax tree, sooner than `deepcopy` does."""
-    if isinstance(part, list):
-        parts: list[Any] = part
-        return [copied(element) for element in parts]
+    if type(part) is list:
+        return list(map(copied, part))  # pyright: ignore[reportUnknownArgumentType] - nodes
     if not isinstance(part, ast.AST) or isinstance(part, ast.expr_context):
         return part
     kind = type(part)
