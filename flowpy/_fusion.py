@@ -21,7 +21,7 @@ from inspect import getsourcelines, isasyncgenfunction, iscoroutinefunction
 from pathlib import Path
 from threading import Lock
 from types import FunctionType
-from typing import Any, cast
+from typing import Any
 
 from flowpy._callbacks import is_coroutine
 from flowpy._operator import Operator
@@ -121,8 +121,7 @@ def text_of(operator: Operator[..., Any]) -> Text | None:
     except OSError:  # a frozen program, or one that was typed in
         return None
     tree = ast.parse("".join(lines)).body[0]
-    if not isinstance(tree, ast.AsyncFunctionDef):
-        return None
+    assert isinstance(tree, ast.AsyncFunctionDef)
     return Text(operator, ast.increment_lineno(tree, shift(run) + start - 1))
 
 
@@ -289,8 +288,6 @@ class Function:
     def public(self, operator: Operator[..., Any], name: str) -> str:
         """Return the name for what an operator's module, or Python, knows as `name`."""
         scope = operator.run.__globals__
-        if name not in scope and not hasattr(builtins, name):
-            return name  # of a comprehension in it
         value = scope[name] if name in scope else getattr(builtins, name)
         while self.known.setdefault(name, value) is not value:
             name += "_"
@@ -424,9 +421,9 @@ def source_loop(node: ast.stmt) -> ast.AsyncFor | None:
     if not isinstance(node, ast.AsyncWith) or len(node.body) != 1:
         return None
     loop = node.body[0]
-    if isinstance(loop, ast.AsyncFor) and isinstance(loop.iter, ast.Name):
-        return loop if loop.iter.id == "source" else None
-    return None
+    if not isinstance(loop, ast.AsyncFor) or ast.unparse(loop.iter) != "source":
+        return None
+    return loop
 
 
 def guarded(body: list[ast.stmt], own: str, step: str = "") -> Any:
@@ -502,8 +499,7 @@ class Rename(ast.NodeTransformer):
         return node
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
-        if node.name is not None:
-            node.name = self._own[node.name]
+        node.name = self._own[str(node.name)]
         return self.generic_visit(node)
 
     def visit_Try(self, node: ast.Try) -> ast.AST:

@@ -76,10 +76,6 @@ class Operator(Generic[P, R_co]):
             for name in self.params
         )
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Run it as it stands, over items and callbacks that are async already."""
-        return self.run(*args, **kwargs)
-
     def start(
         self,
         *above: object,

@@ -106,7 +106,7 @@ NO_ITEMS: tuple[Any, ...] = ()
 @operator(show="Flow.empty()")
 async def empty() -> Items[Any]:
     for x in NO_ITEMS:
-        yield x
+        yield x  # what makes it a generator; not reached
 
 
 @operator(show="Flow.never()")

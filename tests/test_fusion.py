@@ -12,6 +12,7 @@ import threading
 import traceback
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -437,3 +438,78 @@ async def test_a_traceback_shows_the_line_of_the_operator(monkeypatch, kind):
     assert 1 <= len(own) <= 2
     assert Path(own[-1].filename).parent.name == "_operators"
     assert own[-1].line == "yield await fn(x)"
+
+
+# -------------------------------------------------------------------------- notes
+
+
+class Broken(Exception):
+    """An error of a callback."""
+
+
+def broken(error):
+    def fail(_):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("chain", "note"),
+    [
+        (lambda fail: Flow.of(1).map(fail), "stage 1 of Flow.of(1).map(fail)"),
+        (
+            lambda fail: Flow.of(1).map(str).map(fail).map(str),
+            "stage 2 of Flow.of(1).map(str).map(fail).map(str)",
+        ),
+        (
+            lambda fail: Flow.of(1).filter(bool).filter(fail).filter(bool),
+            "stage 2 of Flow.of(1).filter(bool).filter(fail).filter(bool)",
+        ),
+        (
+            lambda fail: Flow.of(1).retry(0).map(str).map(fail),
+            "stage 3 of Flow.of(1).retry(0).map(str).map(fail)",
+        ),
+        (
+            lambda fail: Flow.of(1).chunked_by(fail),
+            "stage 1 of Flow.of(1).chunked_by(fail)",
+        ),
+    ],
+)
+async def test_an_error_of_a_callback_says_in_which_stage(mode, chain, note):
+    error = Broken()
+
+    with pytest.raises(Broken):
+        await chain(broken(error)).to_list()
+    assert error.__notes__ == [f"in {note}"]
+
+
+async def test_an_error_of_an_endings_callback_says_so_once(mode):
+    error = Broken()
+    chain = Flow.of(1).map(str)
+
+    for _ in range(2):
+        with pytest.raises(Broken):
+            await chain.collect(broken(error))
+    assert error.__notes__ == ["in the ending of Flow.of(1).map(str)"]
+
+
+async def test_an_error_of_the_source_is_not_blamed_on_a_stage(mode):
+    error = Broken()
+
+    with pytest.raises(Broken):
+        await Flow.fail(error).map(str).map(str).to_list()
+    assert not hasattr(error, "__notes__")
+
+
+def test_names_that_two_modules_use_for_different_things_do_not_collide():
+    def operator_of(module):
+        return SimpleNamespace(run=SimpleNamespace(__globals__=module))
+
+    function = _fusion.Function()
+    names = [
+        function.public(operator_of({"helper": helper}), "helper")
+        for helper in ("one", "other", "one")
+    ]
+
+    assert [function.known[name] for name in names] == ["one", "other", "one"]
