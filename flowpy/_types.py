@@ -52,8 +52,9 @@ class _Missing(Enum):
         return "MISSING"
 
 
+# Not a Literal of one member, next to which mypy would make a Literal of any 0.
 class Skip(Enum):
-    """The type of `SKIP`: not a Literal, next to which mypy would make one of any 0."""
+    """The type of `SKIP`, for the annotation of a function that may return it."""
 
     SKIP = "SKIP"
 
