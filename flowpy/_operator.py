@@ -121,7 +121,6 @@ class Operator(Generic[P, R_co]):
                 args.append(f"{name}={name_of(value)}")
             else:
                 args.append(name_of(value))
-            by_name |= parameter.kind is Parameter.VAR_POSITIONAL
         return f"{self.method}({', '.join(args)})"
 
 

@@ -58,7 +58,10 @@ async def test_the_first_error_wins_and_a_late_one_becomes_its_note(make):
         await Flow(make(Late("late"))).filter(bool).map(fail).enumerate().to_list()
 
     assert caught.value is boom
-    assert "while closing, also raised: Late('late')" in boom.__notes__
+    assert sorted(boom.__notes__) == [
+        "in stage 2 of Flow(source).filter(bool).map(fail).enumerate()",
+        "while closing, also raised: Late('late')",
+    ]
 
 
 @SOURCES

@@ -297,7 +297,10 @@ async def test_an_error_of_on_completion_is_noted_on_the_one_from_below(outcome)
     )
 
     assert raised is first
-    assert "while closing, also raised: KeyError('second')" in raised.__notes__
+    assert sorted(raised.__notes__) == [
+        "in stage 2 of Flow.of(1).on_completion(fails_second).on_each(fails_first)",
+        "while closing, also raised: KeyError('second')",
+    ]
 
 
 # ---------------------------------------------------------------- on_empty, if_empty
