@@ -223,6 +223,28 @@ async def test_a_fast_iterable_gives_others_a_turn_now_and_then():
     assert turns > 3
 
 
+async def test_many_short_collections_give_others_a_turn_now_and_then():
+    others = 0
+
+    async def count_turns():
+        nonlocal others
+        while True:
+            await checkpoint()
+            others += 1
+
+    async def never_waits():
+        for number in range(100_000):
+            yield number
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(count_turns)
+        await Flow(never_waits).flat_map(lambda _: (1, 2, 3)).collect()
+        turns = others
+        group.cancel_scope.cancel()
+
+    assert turns > 3
+
+
 async def test_what_is_left_open_can_be_read_on():
     numbers = iter(range(5))
     letters = (letter for letter in "abc")
