@@ -125,7 +125,8 @@ class Turns(Generic[T]):
             for part in turns:
                 for x in part:
                     ...
-                await turns.over()
+                if turns.over():
+                    await turns.let_others_run()
 
     A checkpoint an item would cost 40 times the loop itself, none at all would let an
     endless iterable hang the program. So the clock is read once a slice, and a slice
@@ -184,18 +185,25 @@ class Turns(Generic[T]):
         """Make the current slice the last one."""
         self._ended.append(None)
 
-    async def over(self) -> None:
-        """Say that a slice has been read: where the turn is over, let others run."""
+    def over(self) -> bool:
+        """Say that a slice has been read; return whether the turn is over.
+
+        Slices grow while they take less than a turn.
+        """
+        if monotonic() >= self._due:
+            return True
+        if self.size < SLICE:
+            self.size *= 2
+        return False
+
+    async def let_others_run(self) -> None:
+        """End the turn and begin the next one."""
         late = monotonic() - self._due
-        if late < 0:
-            if self.size < SLICE:
-                self.size *= 2
-        else:
-            # Items that became slow at once must not hold the loop for slice after
-            # slice of half the size.
-            self.size = max(self.size // 2, 1) if late < TURN else 1
-            await current_scheduler().checkpoint()
-            self._due = monotonic() + TURN
+        # Items that became slow at once must not hold the loop for slice after slice of
+        # half the size.
+        self.size = max(self.size // 2, 1) if late < TURN else 1
+        await current_scheduler().checkpoint()
+        self._due = monotonic() + TURN
 
 
 async def read_in_turns(iterable: Iterable[T], close: bool = True) -> Items[T]:  # noqa: FBT001, FBT002 - an operator
@@ -204,7 +212,8 @@ async def read_in_turns(iterable: Iterable[T], close: bool = True) -> Items[T]: 
         for part in turns:
             for x in part:
                 yield x
-            await turns.over()
+            if turns.over():
+                await turns.let_others_run()
 
 
 def opened(value: FlowLike[T]) -> AsyncIterator[T]:

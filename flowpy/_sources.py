@@ -97,7 +97,8 @@ async def called(fn: Callback[[], FlowLike[T]], close: bool) -> Items[T]:
             for part in turns:
                 for x in part:
                     yield x
-                await turns.over()
+                if turns.over():
+                    await turns.let_others_run()
 
 
 NO_ITEMS: tuple[Any, ...] = ()
@@ -147,7 +148,8 @@ async def unfold(seed: S, fn: Callback[[S], tuple[T, S] | None]) -> Items[T]:
                     break
                 x, seed = check_step(step)
                 yield x
-            await turns.over()
+            if turns.over():
+                await turns.let_others_run()
 
 
 def check_step(step: tuple[T, S]) -> tuple[T, S]:

@@ -208,7 +208,8 @@ async def file_lines(
                 for part in turns:
                     for line in part:
                         yield line
-                    await turns.over()
+                    if turns.over():
+                        await turns.let_others_run()
         splitter.check()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sys import maxsize
 from typing import Any, TypeVar
 
 from flowpy._iterating import (
@@ -61,15 +62,17 @@ async def flat_map(  # noqa: C901 - one loop for each kind of what `fn` gives
     async with closing(source):
         async for x in source:
             inner: Any = await fn(x)
-            if type(inner) in COLLECTIONS and len(inner) < turns.size:
+            count = len(inner) if type(inner) in COLLECTIONS else maxsize
+            if room < count <= turns.size:
+                if turns.over():
+                    await turns.let_others_run()
+                room = turns.size
+            if count <= room:
                 # At the pace of the last one in slices, this one fits into one slice:
                 # what closing, slicing and the clock cost is spared.
-                room -= len(inner)
+                room -= count
                 for y in inner:
                     yield y
-                if room < 0:
-                    await turns.over()
-                    room = turns.size
             elif is_async_iterable(inner):
                 async with closing(aiter(inner)) as items:
                     async for y in items:
@@ -79,7 +82,9 @@ async def flat_map(  # noqa: C901 - one loop for each kind of what `fn` gives
                     for part in turns:
                         for y in part:
                             yield y
-                        await turns.over()
+                        if turns.over():
+                            await turns.let_others_run()
+                room = 0
 
 
 flatten = operator(method="flatten")(flat_map.run)
