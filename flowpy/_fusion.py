@@ -14,10 +14,12 @@ import ast
 import builtins
 import linecache
 import os
+import tokenize
+from collections import Counter
 from collections.abc import Callable
 from dis import get_instructions
 from functools import cache, lru_cache, partial
-from inspect import getsourcelines, isasyncgenfunction, iscoroutinefunction
+from inspect import iscoroutinefunction
 from pathlib import Path
 from threading import Lock
 from types import FunctionType
@@ -114,15 +116,8 @@ def text_of(operator: Operator[..., Any]) -> Text | None:
     run = operator.run
     if operator.seam or not isinstance(run, FunctionType):
         return None
-    if not (isasyncgenfunction(run) or iscoroutinefunction(run)):
-        return None
-    try:
-        lines, start = getsourcelines(run)
-    except OSError:  # a frozen program, or one that was typed in
-        return None
-    tree = ast.parse("".join(lines)).body[0]
-    assert isinstance(tree, ast.AsyncFunctionDef)
-    return Text(operator, ast.increment_lineno(tree, shift(run) + start - 1))
+    tree = tree_of(run)
+    return Text(operator, tree) if tree else None
 
 
 @lru_cache(maxsize=512)
@@ -149,21 +144,49 @@ FILE = str(Path(__file__).with_name("_operators") / "<fused>")
 """A function has one file name, its operators have several files: this one is all of
 them, one after another, in the cache that tracebacks and debuggers read."""
 
-_files: dict[str, int] = {}
+_files: dict[str, dict[int, ast.AsyncFunctionDef]] = {}
+"""The async functions in each file, by the line in which they begin."""
+
 _lines: list[str] = []
 _lock = Lock()
 
 
-def shift(run: FunctionType) -> int:
-    """Return how many lines of `FILE` stand before the file of `run`."""
-    name = run.__code__.co_filename
+def tree_of(run: FunctionType) -> ast.AsyncFunctionDef | None:
+    """Return the syntax tree of a function, with line numbers of `FILE`."""
+    file = run.__code__.co_filename
     with _lock:
-        if name not in _files:
-            _files[name] = len(_lines)
-            _lines.extend(linecache.getlines(name))
+        if file not in _files:
+            source = source_of(run)
+            module = ast.increment_lineno(ast.parse(source), len(_lines))
+            found = [n for n in module.body if isinstance(n, ast.AsyncFunctionDef)]
+            _files[file] = {
+                min(part.lineno for part in (node, *node.decorator_list))
+                - len(_lines): node
+                for node in found
+            }
+            _lines.extend(source.splitlines(keepends=True))
             size = sum(map(len, _lines))
             linecache.cache[FILE] = (size, None, list(_lines), FILE)
-        return _files[name]
+        return _files[file].get(run.__code__.co_firstlineno)
+
+
+def source_of(run: FunctionType) -> str:
+    """Return the text of the module of a function; "" where it is missing.
+
+    Not from linecache, which other threads may be changing.
+    """
+    file, scope = run.__code__.co_filename, run.__globals__
+    if scope.get("__file__") != file:  # it was typed in
+        return ""
+    try:
+        with tokenize.open(file) as text:
+            return text.read()
+    except OSError:  # inside a zip file, or gone, or a frozen program
+        loader = scope.get("__loader__")
+    try:
+        return loader.get_source(run.__module__) or ""  # type: ignore[attr-defined]
+    except (AttributeError, ImportError, OSError):
+        return ""
 
 
 # ------------------------------------------------------------------------- compiling
@@ -197,9 +220,9 @@ def fuse(shape: tuple[Part, ...]) -> Callable[..., Any]:
     )
     (definition,) = module.body
     assert isinstance(definition, ast.AsyncFunctionDef)
-    body = rewrite(body, function.decide)
+    body = rewrite(function.settle(body), function.decide)
     tests = [ast.parse(f"{test} = True").body[0] for test in function.tests]
-    tests += ast.parse(f"undecided = {len(tests)}").body if tests else []
+    tests += ast.parse(f"undecided = {len(function.hot)}").body
     noted: Any = definition.body[0]
     noted.body = body
     own = ast.parse("own = None").body
@@ -256,6 +279,10 @@ class Function:
         """Callbacks that are not known to be async."""
         self.tests: list[str] = []
         """Flags of the callbacks that have not shown yet whether they are async."""
+        self.loops: list[ast.stmt] = []
+        """The loops that every item of the source goes through."""
+        self.hot: set[str] = set()
+        """Callbacks, of those not known to be async, that are called there."""
 
     def instantiate(self, part: Part, k: int, output: str = "") -> list[ast.stmt]:
         """Return the body of an operator as stage `k`.
@@ -281,6 +308,10 @@ class Function:
         renaming = Rename(names, lambda name: self.public(operator, name))
         body = [renaming.visit(node) for node in copied(text.tree.body)]
         body = rewrite(body, lambda node: self.leave(node, k))
+        if not k:
+            self.loops += [
+                node for part in body for node in ast.walk(part) if is_main_loop(node)
+            ]
         if output and not text.yielded:
             body = rewrite(body, lambda node: bind(node, output))
         return body
@@ -302,14 +333,12 @@ class Function:
                 return None
             target = loop.target
             assert isinstance(target, ast.Name)
-            # The outermost loop is the one that every item goes through.
-            body = loop.body if k else self.settle(loop.body)
-            copies = iter([body])
+            copies = iter([loop.body])
 
             def pass_on(inner: ast.stmt) -> list[ast.stmt] | None:
                 if yielded_by(inner) is None:
                     return None
-                return next(copies, None) or copied(body)
+                return next(copies, None) or copied(loop.body)
 
             return rewrite(self.instantiate(part, k, target.id), pass_on)
 
@@ -341,19 +370,35 @@ class Function:
         return [guard]
 
     def settle(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        """Return what is done with an item, so that decided callbacks cost nothing.
+        """Return the function's body with each loop that all items go through doubled.
 
-        When all have turned out to be plain, one test an item is left, which leads to
-        the same statements with plain calls.
+        Once every callback in it has turned out to be plain, the items go through the
+        second one, in which nothing is tested.
         """
-        plain = copied(body)
-        body = rewrite(body, self.decide)
-        if not self.tests:
-            return body
-        calls = PlainCalls(self.undecided)
-        either: Any = at(body[0], "if not undecided: pass\nelse: pass")
-        either.body, either.orelse = [calls.visit(node) for node in plain], body
-        return [either]
+        reads = read_in(body)
+        reads["own"] += 1  # by what `fuse` puts around the body
+
+        def double(node: ast.stmt) -> list[ast.stmt] | None:
+            if node not in self.loops:
+                return None
+            assert isinstance(node, (ast.For, ast.AsyncFor))
+            hot = self.undecided & called_in(node.body)
+            plain: Any = PlainCalls(hot).generic_visit(copied(node))
+            plain.body = link(plain.body, reads)
+            if not hot:
+                return [plain]
+            self.hot |= hot
+            choice: Any
+            if isinstance(node, ast.For):
+                choice = at(node, "if undecided: pass\nelse: pass")
+                choice.body, choice.orelse = [node], [plain]
+                return [choice]
+            choice = at(node, "if not undecided: break")
+            choice.body.insert(0, plain)
+            node.body.append(choice)
+            return [node]
+
+        return rewrite(body, double)
 
     def decide(self, node: ast.stmt) -> list[ast.stmt] | None:
         """Have callbacks decide at their first result whether results are awaited.
@@ -379,7 +424,7 @@ class Function:
             f"  {test} = 'always'\n"
             f" elif {test} is True:\n"
             f"  {test} = False\n"
-            f"  undecided -= 1",
+            f"  undecided -= {int(name in self.hot)}",
         )
         if own:
             return [call, decision]
@@ -396,6 +441,17 @@ def yielded_by(node: ast.stmt) -> ast.expr | None:
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Yield):
         return node.value.value or ast.Constant(None)
     return None
+
+
+def is_main_loop(node: ast.AST) -> bool:
+    """Tell whether all that a loop of a source, or over one, does is to pass items on."""
+    if not isinstance(node, (ast.For, ast.AsyncFor)):
+        return False
+    return ast.unparse(node.iter) == "source" or (
+        isinstance(node.iter, ast.Name)
+        and len(node.body) == 1
+        and yielded_by(node.body[0]) is not None
+    )
 
 
 def variable_for(node: ast.stmt, value: ast.expr) -> str:
@@ -482,6 +538,96 @@ def called(node: ast.Await) -> str:
     """Return the name of the function in `await fn(...)`; else nothing."""
     fn = node.value.func if isinstance(node.value, ast.Call) else None
     return fn.id if isinstance(fn, ast.Name) else ""
+
+
+def called_in(body: list[ast.stmt]) -> set[str]:
+    """Return what is called in `await fn(...)`, but for handlers of errors."""
+    names: set[str] = set()
+    parts: list[ast.AST] = [*body]
+    while parts:
+        node = parts.pop()
+        if isinstance(node, ast.Await):
+            names.add(called(node))
+        if not isinstance(node, ast.ExceptHandler):
+            parts += ast.iter_child_nodes(node)
+    return names
+
+
+def read_in(body: list[ast.stmt]) -> Counter[str]:
+    """Return how often each variable is read."""
+    reads: Counter[str] = Counter()
+    for part in body:
+        for node in ast.walk(part):
+            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+                reads[node.target.id] += 1
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                reads[node.id] += 1
+    return reads
+
+
+def link(body: list[ast.stmt], reads: Counter[str]) -> list[ast.stmt]:
+    """Return `body` with values used where they are read, if that is once.
+
+    So `y = fn(x)`, then `items.append(y)`, is `items.append(fn(x))`.
+    """
+    result: list[ast.stmt] = []
+    for node in body:
+        for part in (node, *getattr(node, "handlers", ())):
+            for block in ("body", "orelse", "finalbody"):
+                if getattr(part, block, None):
+                    setattr(part, block, link(getattr(part, block), reads))
+        result.append(node)
+        last = result[-2] if len(result) > 1 else None
+        if isinstance(last, ast.Assign) and isinstance(last.targets[0], ast.Name):
+            name = last.targets[0].id
+            if not reads[name]:
+                result[-2] = ast.copy_location(ast.Expr(last.value), last)
+            elif reads[name] == 1 and takes(node, name, last.value):
+                result[-2:] = [Use(name, last.value).visit(node)]
+    return result
+
+
+def takes(node: ast.stmt, name: str, value: ast.expr) -> bool:
+    """Tell whether a statement can take a value in the place of a variable.
+
+    It can if nothing that could be noticed is done before. Two calls of one line of an
+    operator stay apart: the note on an error tells them by what was loaded last.
+    """
+    parts = [getattr(node, field, None) for field in ("value", "test")]
+    lines = {part.lineno for part in ast.walk(value) if isinstance(part, ast.Call)}
+    for part in parts:
+        if isinstance(part, ast.expr):
+            calls = [c for c in ast.walk(part) if isinstance(c, ast.Call)]
+            apart = lines.isdisjoint(call.lineno for call in calls)
+            return apart and first_read(part, name) is True
+    return False
+
+
+def first_read(node: ast.AST, name: str) -> bool | None:
+    """Tell whether a variable is read before anything is called; None: neither is."""
+    if isinstance(node, ast.Name):
+        return True if node.id == name else None
+    if not isinstance(
+        node,
+        (ast.Attribute, ast.Await, ast.Call, ast.Constant, ast.Tuple, ast.expr_context),
+    ):
+        return False
+    for part in ast.iter_child_nodes(node):
+        found = first_read(part, name)
+        if found is not None:
+            return found
+    return False if isinstance(node, (ast.Await, ast.Call)) else None
+
+
+class Use(ast.NodeTransformer):
+    """Puts a value in the place of a variable."""
+
+    def __init__(self, name: str, value: ast.expr) -> None:
+        self._name = name
+        self._value = value
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self._value if node.id == self._name else node
 
 
 class Rename(ast.NodeTransformer):

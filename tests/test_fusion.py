@@ -19,7 +19,7 @@ import pytest
 
 from flowpy import Flow, _chain, _fusion, flow
 from flowpy._operator import Operator
-from flowpy._operators import transform
+from flowpy._operators import ending, transform
 from tests.laws.probes import Boom
 
 pytestmark = pytest.mark.anyio
@@ -357,24 +357,53 @@ def test_threads_can_compile_at_once(forgotten, monkeypatch):
         (own, sum(range(10, 100, 10)) - lost)
         for own, lost in {0: 0, 1: 0, 2: 10, 3: 60}.items()
     }
-    for file, first in _fusion._files.items():
+    for file, functions in _fusion._files.items():
         lines = Path(file).read_text(encoding="utf-8").splitlines(keepends=True)
-        assert _fusion._lines[first : first + len(lines)] == lines
+        for first, function in functions.items():
+            text = _fusion._lines[function.lineno - 1 : function.end_lineno]
+
+            assert "".join(text).startswith(f"async def {function.name}(")
+            assert text[-1] in lines[first:]
 
 
 # ------------------------------------------------------------------- without text
 
 
-async def test_operators_without_source_text_run_nested(forgotten, monkeypatch):
-    def missing(run):
-        raise OSError
+def raise_os_error(name):
+    raise OSError(name)
 
+
+LOADERS = {
+    "none": None,
+    "one that cannot read": SimpleNamespace(),
+    "one without the text": SimpleNamespace(get_source=lambda name: None),
+    "one that fails": SimpleNamespace(get_source=raise_os_error),
+}
+
+
+@pytest.mark.parametrize("loader", LOADERS.values(), ids=LOADERS)
+async def test_operators_without_source_text_run_nested(forgotten, monkeypatch, loader):
     monkeypatch.setattr(_chain, "ENABLED", True)
-    monkeypatch.setattr(_fusion, "getsourcelines", missing)
+    monkeypatch.setattr(_fusion, "_files", {})
+    monkeypatch.setattr(_fusion.tokenize, "open", raise_os_error)
+    for stage in Flow(range(9)).map(str).take(3)._stages:
+        monkeypatch.setitem(stage.run.__globals__, "__loader__", loader)
+    monkeypatch.setitem(ending.__dict__, "__loader__", loader)
     before = _fusion.fuse.cache_info().currsize
 
     assert await Flow(range(9)).map(str).take(3).to_list() == ["0", "1", "2"]
     assert _fusion.fuse.cache_info().currsize == before
+
+
+async def test_operators_in_a_zip_file_are_fused(forgotten, monkeypatch):
+    text = Path(transform.__file__).read_text(encoding="utf-8")
+    loader = SimpleNamespace(get_source={transform.__name__: text}.get)
+    monkeypatch.setattr(_fusion, "_files", {})
+    monkeypatch.setattr(_fusion.tokenize, "open", raise_os_error)
+    monkeypatch.setitem(transform.__dict__, "__loader__", loader)
+
+    assert _fusion.text_of(transform.map) is not None
+    assert _fusion.text_of(ending.to_list) is None
 
 
 async def test_an_operator_that_was_made_with_exec_runs_nested(mode):
