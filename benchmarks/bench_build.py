@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from flowpy import Flow, _chain, _fusion
+from flowpy import Flow, _chain, _compiler, _fusion
 from flowpy._operators import ending
 
 if TYPE_CHECKING:
@@ -91,25 +91,34 @@ async def best_awaited(
 def forget() -> None:
     """Empty the caches of shapes."""
     _fusion.cut.cache_clear()
-    _fusion.fuse.cache_clear()
+    _fusion.shape_of.cache_clear()
 
 
 @contextmanager
 def nested() -> Iterator[None]:
     """Run chains as nested generators."""
-    forget()
-    _fusion.ENABLED = _chain.ENABLED = False
+    _chain.ENABLED = False
     try:
         yield
     finally:
-        _fusion.ENABLED = _chain.ENABLED = True
-        forget()
+        _chain.ENABLED = True
 
 
-def shape_of(flow: Flow[Any]) -> tuple[_fusion.Part, ...]:
-    """Return the shape of a chain that ends in a list."""
-    stages = (*flow._stages, ending.to_list)
-    return tuple(map(_chain.part_of, stages, (*flow._values, ())))
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Compile every shape when it is first seen."""
+    worth, _fusion.WORTH = _fusion.WORTH, 0
+    forget()
+    try:
+        yield
+    finally:
+        _fusion.WORTH = worth
+
+
+def run_of(flow: Flow[Any]) -> _fusion.Run:
+    """Return the one run of stages of a chain that ends in a list."""
+    (run,) = _fusion.cut((*flow._stages, ending.to_list), fused=True)
+    return run
 
 
 async def memory(stages: int, count: int = 200) -> float:
@@ -154,18 +163,19 @@ def measure_building() -> tuple[float, float]:
         cost = best(ten, 500) / 10 - empty
         slowest = max(slowest, cost)
         print(f"| {name} | {cost:.2f} |")
-    print("\n| a shape that is known | cut, µs | fuse, µs | opened and closed, µs |")
+    print(
+        "\n| a shape that is known | cut, µs | looked up, µs | opened and closed, µs |"
+    )
     print("|---|--:|--:|--:|")
     look_up = 0.0
     for stages in (1, 3, 6, 10):
         flow = mixed(stages)
-        whole = (*flow._stages, ending.to_list)
-        shape = shape_of(flow)
-        cut = best(lambda whole=whole: _fusion.cut(whole), 5000)
-        fuse = best(lambda shape=shape: _fusion.fuse(shape), 5000)
+        whole = run_of(flow).stages
+        cut = best(lambda whole=whole: _fusion.cut(whole, _chain.ENABLED), 5000)
+        shape = best(lambda whole=whole: _fusion.shape_of(whole, 0), 5000)
         opened = best(lambda flow=flow: flow.to_list().close(), 1000)
-        look_up = max(look_up, cut, fuse)
-        print(f"| {stages} stages | {cut:.2f} | {fuse:.2f} | {opened:.2f} |")
+        look_up = max(look_up, cut, shape)
+        print(f"| {stages} stages | {cut:.2f} | {shape:.2f} | {opened:.2f} |")
     return slowest, look_up
 
 
@@ -175,9 +185,8 @@ def measure_compiling() -> None:
     for stages in (1, 3, 6, 10):
         costs: list[float] = []
         for make in (chain, mixed):
-            shape = shape_of(make(stages))
-            _fusion.fuse(shape)  # the text of the operators is read
-            costs.append(best(lambda shape=shape: _fusion.fuse.__wrapped__(shape), 3))
+            run = run_of(make(stages))
+            costs.append(best(lambda run=run: _compiler.fuse(run.stages, ()), 3))
         print(f"| {stages} stages | {costs[0] / 1e3:.2f} | {costs[1] / 1e3:.2f} |")
 
 
@@ -193,7 +202,8 @@ async def measure_memory() -> None:
 
 async def measure_first_runs() -> None:
     """Print what a short run costs, and from how many items on a compile pays."""
-    print("\n| run to a list, µs | seen first | known | nested |\n|---|--:|--:|--:|")
+    print("\n| run to a list, µs | seen first | compiled first | known | nested |")
+    print("|---|--:|--:|--:|--:|")
     for stages in (3, 10):
         costs: dict[int, tuple[float, float, float]] = {}
         for items in (1, 5, 20, 1000):
@@ -202,19 +212,21 @@ async def measure_first_runs() -> None:
                 return await chain(stages, items).to_list()
 
             first = await best_awaited(run, 15, forget)
-            known = await best_awaited(run, 200)
+            with at_once():
+                compiled = await best_awaited(run, 15, forget)
+                known = await best_awaited(run, 200)
             with nested():
                 generators = await best_awaited(run, 200)
-            costs[items] = first, known, generators
+            costs[items] = compiled, known, generators
             print(
-                f"| {stages} maps, {items} items | {first:.0f} | {known:.1f} | "
-                f"{generators:.1f} |"
+                f"| {stages} maps, {items} items | {first:.0f} | {compiled:.0f} | "
+                f"{known:.1f} | {generators:.1f} |"
             )
         few, many = costs[20], costs[1000]
         gain = ((many[2] - few[2]) - (many[1] - few[1])) / 980
         price = few[0] - few[1]
         pays = price / gain if gain > 0 else float("inf")
-        print(f"| {stages} maps: the compile pays from | {pays:,.0f} items | | |")
+        print(f"| {stages} maps: the compile pays from | {pays:,.0f} items | | | |")
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ the baseline, nested generators by hand, flowpy, and the other libraries where t
 run it. All call the same callbacks, about the cheapest that there are, so the ratios
 are near the worst that a user can see; the loop by hand has them as arguments, as
 flowpy's own function has. CPU time of the thread, garbage collector off, contestants
-in turns inside one event loop, the median of the rounds' own ratios. What is slow gets
+in random turns inside one event loop, the median of the rounds' own ratios. What is slow gets
 fewer items and fewer rounds; figures are per item of the source.
 
 Under the user's own `async for` the baseline is one generator, written by hand.
@@ -30,6 +30,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from math import log
 from pathlib import Path
+from random import Random
 from statistics import geometric_mean, median
 from textwrap import dedent, indent
 from time import thread_time_ns
@@ -552,7 +553,7 @@ class Result:
 
 
 async def measure(cell: Cell, names: list[str], options: Namespace) -> list[Result]:
-    """Run the contestants of a cell in turns."""
+    """Run the contestants of a cell in random turns."""
     runs = {name: run for name in names if (run := MAKE[name](cell))}
     slow = {name: SLOWER if name in PEERS else 1 for name in runs}
     slow[NESTED] = 3
@@ -568,6 +569,7 @@ async def measure(cell: Cell, names: list[str], options: Namespace) -> list[Resu
     times: dict[str, list[float]] = {name: [] for name in runs}
     ratios: dict[str, list[float]] = {name: [] for name in runs}
     order = list(runs)
+    shuffle = Random(0).shuffle
     for turn in range(options.rounds):
         taken: dict[str, float] = {}
         for name in order:
@@ -580,7 +582,9 @@ async def measure(cell: Cell, names: list[str], options: Namespace) -> list[Resu
         for name, time in taken.items():
             times[name].append(time)
             ratios[name].append(time / taken[HAND])
-        order.append(order.pop(0))
+        # In fixed turns each would always find the memory that the same one has left,
+        # which moves a ratio by up to 0.05.
+        shuffle(order)
     return [
         Result(cell, name, median(ratios[name]), median(times[name])) for name in runs
     ]

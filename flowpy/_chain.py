@@ -13,8 +13,7 @@ from itertools import chain
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any
 
-from flowpy._callbacks import is_async
-from flowpy._fusion import ENABLED, Part, cut, fuse, text_of
+from flowpy._fusion import ENABLED, cut
 from flowpy._operator import Operator
 
 if TYPE_CHECKING:
@@ -30,42 +29,26 @@ Values = tuple[tuple[object, ...], ...]
 def open_chain(stages: Stages, values: Values, note: Note) -> Any:
     """Return what the last stage gives, with nothing started.
 
-    Each run of stages that can be fused is one function; any other stage is called as
-    it stands, with callbacks that are ready to be awaited.
+    Each run of stages that can be fused is one function, once that is worth it; any
+    other stage is called as it stands, with callbacks that are ready to be awaited.
     """
-    runs = runs_of(stages)
-    first = max(
-        (k for k, run in enumerate(runs) if stages[run.start].reopens), default=0
-    )
+    runs = cut(stages, ENABLED)
+    if reopening := [run for run in runs if run.stages[0].reopens]:
+        runs = runs[runs.index(reopening[-1]) :]
     above: tuple[Any, ...] = ()
-    for run in runs[first:]:
+    for run in runs:
         k = run.start
-        if stages[k].reopens:
+        if run.stages[0].reopens:
             above = (partial(open_chain, stages[:k], values[:k], note),)
-        if ENABLED and text_of(stages[k]) is not None:
-            own = values[k : run.stop]
-            shape = tuple(map(part_of, stages[k : run.stop], own))
-            args = chain.from_iterable(own)
-            above = (fuse(shape)(partial(note, k), *above, *args),)
+        own = values[k : run.stop]
+        function = run.function(own)
+        if function is not None:
+            above = (function(partial(note, k), *above, *chain.from_iterable(own)),)
         else:
-            own_note = partial(note, k, stage=0)
-            above = (stages[k].start(*above, values=values[k], note=own_note),)
+            for j, stage in enumerate(run.stages):
+                own_note = partial(note, k, stage=j)
+                above = (stage.start(*above, values=own[j], note=own_note),)
     return above[0]
-
-
-def runs_of(stages: Stages) -> tuple[range, ...]:
-    """Return the runs of stages; nested, every stage stands alone."""
-    if ENABLED:
-        return cut(stages)
-    return tuple(range(k, k + 1) for k in range(len(stages)))
-
-
-def part_of(stage: Operator[..., Any], values: tuple[object, ...]) -> Part:
-    """Return a stage as a part of a shape: with callbacks told by their kind."""
-    return stage, tuple(
-        is_callback and callable(value) and is_async(value)
-        for value, is_callback in zip(values, stage.callbacks, strict=True)
-    )
 
 
 class Chain:
@@ -129,7 +112,7 @@ class Chain:
             f"{run.start}"
             if run.stop == run.start + 1
             else f"{run.start}-{run.stop - 1}"
-            for run in runs_of(self._stages)
+            for run in cut(self._stages, ENABLED)
         ]
         plan = f"functions: {', '.join(functions)}"
         lines.append(f"{plan}; all in the collecting task; no buffer")

@@ -1,35 +1,24 @@
-"""The compiler: a run of operators becomes one function, on the syntax tree.
+"""What becomes one function: which stages of a chain, and when that is worth it.
 
-The consumer's loop over its source is replaced by the body of the operator above it,
-with the loop's own body wherever that yields. So a chain costs what the loop costs that
-one would write by hand, and the operators stay the only definition of what they do.
-
-Not here: what may be fused (`Operator` says the form) and how runs are joined
-(`_chain`).
+How they are made one stands in `_compiler`, how the runs are joined in `_chain`.
 """
 
 from __future__ import annotations
 
-import ast
-import builtins
-import linecache
 import os
-import tokenize
-from collections import Counter
-from collections.abc import Callable
-from dis import get_instructions
-from functools import cache, lru_cache, partial
-from inspect import iscoroutinefunction
-from pathlib import Path
-from threading import Lock
-from types import FunctionType
-from typing import Any
+from functools import lru_cache
+from math import prod
+from typing import TYPE_CHECKING, Any
 
-from flowpy._callbacks import is_coroutine
-from flowpy._operator import Operator
+from flowpy._callbacks import is_async
+from flowpy._compiler import fuse, text_of
+from flowpy._iterating import read_in_turns, size_of
 
-Part = tuple[Operator[..., Any], tuple[bool, ...]]
-"""A stage of a shape: the operator, and which of its arguments are async callbacks."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flowpy._compiler import Text
+    from flowpy._operator import Operator
 
 ENABLED = os.environ.get("FLOWPY_FUSION", "1") != "0"
 """Whether chains are fused; `FLOWPY_FUSION=0` runs them as nested generators."""
@@ -44,683 +33,106 @@ some are left to what the compiler adds itself."""
 MOST_COPIES = 16
 """Copies of the last stage's text in a function: one for each `yield` above it."""
 
-BLOCKS = (ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try)
 
+class Run:
+    """Stages that become one function together, or one that stands alone."""
 
-class Stop(BaseException):
-    """A `break` through several loops: raised and caught inside one fused function."""
-
-
-# ----------------------------------------------------------------- what can be fused
-
-
-class Text:
-    """An operator as text: its syntax tree, and what a compiler must know of it."""
-
-    __slots__ = ("blocks", "calls", "has_source", "tree", "yielded", "yields")
+    __slots__ = ("callbacks", "fusible", "may_wait", "stages", "start", "stop")
 
     def __init__(
-        self, operator: Operator[..., Any], tree: ast.AsyncFunctionDef
+        self, start: int, stages: tuple[Operator[..., Any], ...], texts: list[Text]
     ) -> None:
-        values = [node.value for node in ast.walk(tree) if isinstance(node, ast.Yield)]
-        names = {value.id if isinstance(value, ast.Name) else "" for value in values}
-        own = len(names) == 1 and names.isdisjoint(operator.params)
-        callbacks = {
-            name
-            for name, is_callback in zip(
-                operator.params, operator.callbacks, strict=True
-            )
+        self.start = start
+        self.stop = start + len(stages)
+        self.stages = stages
+        self.fusible = bool(texts)
+        self.callbacks = [
+            (k, j)
+            for k, stage in enumerate(stages)
+            for j, is_callback in enumerate(stage.callbacks)
             if is_callback
-        }
-        self.calls = {
-            node.lineno
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Await) and called(node) in callbacks
-        }
-        """The lines that call a user's function."""
-        self.tree = tree
-        self.blocks = depth(tree.body)
-        """In how many blocks a stage below it stands, at most."""
-        self.yields = max(len(values), 1)
-        self.blocks = depth(tree.body)
-        """How many blocks it puts around what is done with an item."""
-        self.yielded = names.pop() if own else ""
-        """The variable that is all it yields: it can be that of the consumer's loop."""
-        self.has_source = "source" in {arg.arg for arg in tree.args.args}
-
-
-def depth(body: list[ast.stmt]) -> int:
-    """Return how many blocks are nested in `body`; a loop over the source is none."""
-    return max(map(depth_of, body), default=0)
-
-
-def depth_of(node: ast.stmt) -> int:
-    loop = source_loop(node)
-    if loop is not None:
-        leaves = any(isinstance(inner, ast.Break) for inner in ast.walk(loop))
-        return leaves + depth(loop.body)
-    inner = [
-        statement
-        for part in (node, *getattr(node, "handlers", ()))
-        for block in ("body", "orelse", "finalbody")
-        for statement in getattr(part, block, ())
-    ]
-    # One that handles errors gets another around what it guards: see Rename.
-    handles = isinstance(node, ast.Try) and bool(node.handlers)
-    return isinstance(node, BLOCKS) + handles + depth(inner)
-
-
-@cache
-def text_of(operator: Operator[..., Any]) -> Text | None:
-    """Return the text of an operator that can be fused; else None."""
-    run = operator.run
-    if operator.seam or not isinstance(run, FunctionType):
-        return None
-    tree = tree_of(run)
-    return Text(operator, tree) if tree else None
-
-
-@lru_cache(maxsize=512)
-def cut(stages: tuple[Operator[..., Any], ...]) -> tuple[range, ...]:
-    """Return the runs of stages that become one function each, or stand alone."""
-    runs: list[range] = []
-    start, copies, blocks = 0, 1, 0
-    before: Text | None = None
-    for k, stage in enumerate(stages):
-        text = text_of(stage)
-        copies *= before.yields if before else 1
-        blocks += text.blocks if text else 0
-        small = copies <= MOST_COPIES and blocks <= MOST_BLOCKS
-        if k and not (text and before and small and k - start < MOST_STAGES):
-            runs.append(range(start, k))
-            start, copies, blocks = k, 1, text.blocks if text else 0
-        before = text
-    return (*runs, range(start, len(stages)))
-
-
-# ------------------------------------------------- the file that fused code points to
-
-FILE = str(Path(__file__).with_name("_operators") / "<fused>")
-"""A function has one file name, its operators have several files: this one is all of
-them, one after another, in the cache that tracebacks and debuggers read."""
-
-_files: dict[str, dict[int, ast.AsyncFunctionDef]] = {}
-"""The async functions in each file, by the line in which they begin."""
-
-_lines: list[str] = []
-_lock = Lock()
-
-
-def tree_of(run: FunctionType) -> ast.AsyncFunctionDef | None:
-    """Return the syntax tree of a function, with line numbers of `FILE`."""
-    file = run.__code__.co_filename
-    with _lock:
-        if file not in _files:
-            source = source_of(run)
-            module = ast.increment_lineno(ast.parse(source), len(_lines))
-            found = [n for n in module.body if isinstance(n, ast.AsyncFunctionDef)]
-            _files[file] = {
-                min(part.lineno for part in (node, *node.decorator_list))
-                - len(_lines): node
-                for node in found
-            }
-            _lines.extend(source.splitlines(keepends=True))
-            size = sum(map(len, _lines))
-            linecache.cache[FILE] = (size, None, list(_lines), FILE)
-        return _files[file].get(run.__code__.co_firstlineno)
-
-
-def source_of(run: FunctionType) -> str:
-    """Return the text of the module of a function; "" where it is missing.
-
-    Not from linecache, which other threads may be changing.
-    """
-    file, scope = run.__code__.co_filename, run.__globals__
-    if scope.get("__file__") != file:  # it was typed in
-        return ""
-    try:
-        with tokenize.open(file) as text:
-            return text.read()
-    except OSError:  # inside a zip file, or gone, or a frozen program
-        loader = scope.get("__loader__")
-    try:
-        return loader.get_source(run.__module__) or ""  # type: ignore[attr-defined]
-    except (AttributeError, ImportError, OSError):
-        return ""
-
-
-# ------------------------------------------------------------------------- compiling
-
-
-@lru_cache(maxsize=512)
-def fuse(shape: tuple[Part, ...]) -> Callable[..., Any]:
-    """Return one function for a run of stages.
-
-    It takes a function that notes on an error in which of its stages it was raised, the
-    items above, if the first stage is no source, then the arguments of each stage. It
-    is an async generator function, or, if the last stage is an ending, a coroutine
-    function.
-    """
-    function = Function()
-    body = function.instantiate(shape[-1], len(shape) - 1)
-    if iscoroutinefunction(shape[-1][0].run) and any(shape[-1][0].callbacks):
-        body = rewrite(body, remember_own)
-    for k in reversed(range(len(shape) - 1)):
-        body = function.splice(shape[k], k, body)
-    stages = [operator for operator, _ in shape]
-    args = [f"{name}_{k}" for k, stage in enumerate(stages) for name in stage.params]
-    first = text_of(stages[0])
-    if first is not None and first.has_source:
-        args.insert(0, "source")
-    function.known["annotate"] = partial(annotate, stages)
-    module = ast.parse(
-        f"async def fused({', '.join(['note', *args])}):\n"
-        " try: pass\n"
-        " except Exception as error: annotate(error, note); raise"
-    )
-    (definition,) = module.body
-    assert isinstance(definition, ast.AsyncFunctionDef)
-    body = rewrite(function.settle(body), function.decide)
-    tests = [ast.parse(f"{test} = True").body[0] for test in function.tests]
-    tests += ast.parse(f"undecided = {len(function.hot)}").body
-    noted: Any = definition.body[0]
-    noted.body = body
-    own = ast.parse("own = None").body
-    definition.body = [*tests, *own, guarded([noted], "own")]
-    ast.fix_missing_locations(module)
-    scope: dict[str, Any] = {}
-    exec(compile(module, FILE, "exec"), function.known, scope)
-    fused: FunctionType = scope["fused"]
-    names = [stage.run.__name__ for stage in stages]
-    fused.__code__ = fused.__code__.replace(co_name="|".join(names))
-    fused.__name__ = fused.__qualname__ = names[-1]
-    return fused
-
-
-def annotate(
-    stages: list[Operator[..., Any]], error: Exception, note: Callable[..., None]
-) -> None:
-    """Note on an error in which stage it was raised, if a user's function raised it.
-
-    The line tells the operator. If there are several of one kind, it was the one whose
-    function was loaded last.
-    """
-    if isinstance(error, StopAsyncIteration):
-        return  # Python makes another error of it
-    trace = error.__traceback__
-    assert trace is not None
-    while trace.tb_next and trace.tb_next.tb_frame is trace.tb_frame:
-        trace = trace.tb_next  # an operator has held it back and raised it again
-    found = [k for k, s in enumerate(stages) if is_call(s, trace.tb_lineno)]
-    if len(found) > 1:
-        names = {f"{name}_{k}": k for k in found for name in stages[k].params}
-        loaded = [
-            names[step.argval]
-            for step in get_instructions(trace.tb_frame.f_code)
-            if step.offset <= trace.tb_lasti and step.argval in names
         ]
-        found = loaded[-1:]
-    for k in found:
-        note(error, k)
+        """Where they stand in the arguments of the stages."""
+        self.may_wait = stages[0].run is read_in_turns and not any(
+            text.multiplies for text in texts[1:]
+        )
+        """Whether the length of the source tells how much there is to do."""
+
+    def function(
+        self, values: tuple[tuple[Any, ...], ...]
+    ) -> Callable[..., Any] | None:
+        """Return the one function for the stages, or None where it is not worth it.
+
+        Compiling costs as much time as it saves over some thousand items. So a shape
+        waits until it has been collected that much, if it can be told: where a source
+        does not say its length, there may be no end of items.
+        """
+        if not self.fusible:
+            return None
+        are_async = 0
+        for bit, (k, j) in enumerate(self.callbacks):
+            value = values[k][j]
+            if callable(value) and is_async(value):
+                are_async |= 1 << bit
+        shape = shape_of(self.stages, are_async)
+        if shape.function is None:
+            shape.items += COLLECTION + (
+                size_of(values[0][0]) if self.may_wait else WORTH
+            )
+            if shape.items >= WORTH:
+                known = {
+                    where
+                    for bit, where in enumerate(self.callbacks)
+                    if are_async >> bit & 1
+                }
+                shape.function = fuse(self.stages, known)
+        return shape.function
 
 
-def is_call(operator: Operator[..., Any], line: int) -> bool:
-    """Tell whether an operator calls a user's function in a line of `FILE`."""
-    text = text_of(operator)
-    return text is not None and line in text.calls
+WORTH = 1000
+"""Items that a shape has to be collected for before it is compiled."""
+
+COLLECTION = 10
+"""Items that take as long as it takes to set up a collection."""
 
 
-class Function:
-    """A fused function while it is made: what its global names stand for, its tests."""
+class Shape:
+    """A run of stages whose callbacks are known to be async or not."""
+
+    __slots__ = ("function", "items")
 
     def __init__(self) -> None:
-        self.known: dict[str, Any] = {"is_coroutine": is_coroutine, "stopped": stopped}
-        self.undecided: set[str] = set()
-        """Callbacks that are not known to be async."""
-        self.tests: list[str] = []
-        """Flags of the callbacks that have not shown yet whether they are async."""
-        self.loops: list[ast.stmt] = []
-        """The loops that every item of the source goes through."""
-        self.hot: set[str] = set()
-        """Callbacks, of those not known to be async, that are called there."""
-
-    def instantiate(self, part: Part, k: int, output: str = "") -> list[ast.stmt]:
-        """Return the body of an operator as stage `k`.
-
-        Its names are numbered; what it yields is called `output`, if that is a variable
-        of its own; a `break` out of its loop is made to leave stage `k`.
-        """
-        operator, are_async = part
-        text = text_of(operator)
-        assert text is not None
-        code = operator.run.__code__
-        own = {*code.co_varnames, *code.co_cellvars} - {"source"}
-        names = {name: f"{name}_{k}" for name in own}
-        if output and text.yielded:
-            names[text.yielded] = output
-        self.undecided |= {
-            f"{name}_{k}"
-            for name, is_callback, is_async in zip(
-                operator.params, operator.callbacks, are_async, strict=True
-            )
-            if is_callback and not is_async
-        }
-        renaming = Rename(names, lambda name: self.public(operator, name))
-        body = [renaming.visit(node) for node in copied(text.tree.body)]
-        body = rewrite(body, lambda node: self.leave(node, k))
-        if not k:
-            self.loops += [
-                node for part in body for node in ast.walk(part) if is_main_loop(node)
-            ]
-        if output and not text.yielded:
-            body = rewrite(body, lambda node: bind(node, output))
-        return body
-
-    def public(self, operator: Operator[..., Any], name: str) -> str:
-        """Return the name for what an operator's module, or Python, knows as `name`."""
-        scope = operator.run.__globals__
-        value = scope[name] if name in scope else getattr(builtins, name)
-        while self.known.setdefault(name, value) is not value:
-            name += "_"
-        return name
-
-    def splice(self, part: Part, k: int, consumer: list[ast.stmt]) -> list[ast.stmt]:
-        """Return the consumer with its loop replaced by an operator as stage `k`."""
-
-        def inline(node: ast.stmt) -> list[ast.stmt] | None:
-            loop = source_loop(node)
-            if loop is None:
-                return None
-            target = loop.target
-            assert isinstance(target, ast.Name)
-            copies = iter([loop.body])
-
-            def pass_on(inner: ast.stmt) -> list[ast.stmt] | None:
-                if yielded_by(inner) is None:
-                    return None
-                return next(copies, None) or copied(loop.body)
-
-            return rewrite(self.instantiate(part, k, target.id), pass_on)
-
-        return rewrite(consumer, inline)
-
-    def leave(self, node: ast.stmt, k: int) -> list[ast.stmt] | None:
-        """Make each `break` out of the loop over the source one that leaves stage `k`."""
-        loop = source_loop(node)
-        if loop is None:
-            return None
-        breaks: list[ast.stmt] = []
-
-        def stop(inner: ast.stmt) -> list[ast.stmt] | None:
-            if isinstance(inner, ast.Break):
-                breaks.append(inner)
-                return [at(inner, f"raise stop_{k}")]
-            return (
-                [inner]
-                if isinstance(inner, (ast.For, ast.While, ast.AsyncFor))
-                else None
-            )
-
-        loop.body = rewrite(loop.body, stop)
-        if not breaks:
-            return [node]
-        self.known[f"stop_{k}"] = type(f"Stop{k}", (Stop,), {})
-        guard: Any = at(node, f"try: pass\nexcept stop_{k}: pass")
-        guard.body = [node]
-        return [guard]
-
-    def settle(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        """Return the function's body with each loop that all items go through doubled.
-
-        Once every callback in it has turned out to be plain, the items go through the
-        second one, in which nothing is tested.
-        """
-        reads = read_in(body)
-        reads["own"] += 1  # by what `fuse` puts around the body
-
-        def double(node: ast.stmt) -> list[ast.stmt] | None:
-            if node not in self.loops:
-                return None
-            assert isinstance(node, (ast.For, ast.AsyncFor))
-            hot = self.undecided & called_in(node.body)
-            plain: Any = PlainCalls(hot).generic_visit(copied(node))
-            plain.body = link(plain.body, reads)
-            if not hot:
-                return [plain]
-            self.hot |= hot
-            choice: Any
-            if isinstance(node, ast.For):
-                choice = at(node, "if undecided: pass\nelse: pass")
-                choice.body, choice.orelse = [node], [plain]
-                return [choice]
-            choice = at(node, "if not undecided: break")
-            choice.body.insert(0, plain)
-            node.body.append(choice)
-            return [node]
-
-        return rewrite(body, double)
-
-    def decide(self, node: ast.stmt) -> list[ast.stmt] | None:
-        """Have callbacks decide at their first result whether results are awaited.
-
-        It stands in place of `await fn(...)`, which a statement evaluates first.
-        """
-        found = first_await(node, self.undecided)
-        if found is None:
-            return None
-        awaited, name = found
-        test, result = f"test_{name}", f"result_{name}"
-        own = variable_for(node, awaited)
-        result = own or result
-        if test not in self.tests:
-            self.tests.append(test)
-        call: Any = at(awaited, f"{result} = None")
-        call.value = awaited.value
-        decision = at(
-            awaited,
-            f"if {test}:\n"
-            f" if is_coroutine({result}):\n"
-            f"  {result} = await {result}\n"
-            f"  {test} = 'always'\n"
-            f" elif {test} is True:\n"
-            f"  {test} = False\n"
-            f"  undecided -= {int(name in self.hot)}",
-        )
-        if own:
-            return [call, decision]
-        use: Any = Replace(awaited, ast.Name(result, ast.Load())).visit(node)
-        for block in ("body", "orelse"):
-            if hasattr(use, block):
-                inner = getattr(use, block)
-                setattr(use, block, rewrite(inner, self.decide))
-        return [call, decision, use]
+        self.function: Callable[..., Any] | None = None
+        self.items = 0
+        """How many it has been collected for, as nested generators."""
 
 
-def yielded_by(node: ast.stmt) -> ast.expr | None:
-    """Return what a statement yields, if that is all that it does."""
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Yield):
-        return node.value.value or ast.Constant(None)
-    return None
+@lru_cache(maxsize=512)
+def shape_of(stages: tuple[Operator[..., Any], ...], are_async: int) -> Shape:
+    """Return what is known of a shape."""
+    return Shape()
 
 
-def is_main_loop(node: ast.AST) -> bool:
-    """Tell whether all that a loop of a source, or over one, does is to pass items on."""
-    if not isinstance(node, (ast.For, ast.AsyncFor)):
-        return False
-    return ast.unparse(node.iter) == "source" or (
-        isinstance(node.iter, ast.Name)
-        and len(node.body) == 1
-        and yielded_by(node.body[0]) is not None
+@lru_cache(maxsize=512)
+def cut(stages: tuple[Operator[..., Any], ...], fused: bool) -> tuple[Run, ...]:  # noqa: FBT001 - the key
+    """Return the runs of stages that become one function each, or stand alone."""
+    runs: list[Run] = []
+    start = 0
+    texts: list[Text] = []
+    for k, stage in enumerate(stages):
+        text = text_of(stage) if fused else None
+        if k and not (text and texts and fits([*texts, text])):
+            runs.append(Run(start, stages[start:k], texts))
+            start, texts = k, []
+        if text:
+            texts.append(text)
+    return (*runs, Run(start, stages[start:], texts))
+
+
+def fits(texts: list[Text]) -> bool:
+    """Tell whether a function of these operators is small enough."""
+    return (
+        len(texts) <= MOST_STAGES
+        and sum(text.blocks for text in texts) <= MOST_BLOCKS
+        and prod(text.yields for text in texts[:-1]) <= MOST_COPIES
     )
-
-
-def variable_for(node: ast.stmt, value: ast.expr) -> str:
-    """Return the variable that a statement puts a value into, if that is all."""
-    if isinstance(node, ast.Assign) and node.value is value:
-        (target,) = node.targets
-        return target.id if isinstance(target, ast.Name) else ""
-    return ""
-
-
-def bind(node: ast.stmt, name: str) -> list[ast.stmt] | None:
-    """Have a statement that yields put the item into a variable first."""
-    value = yielded_by(node)
-    if value is None:
-        return None
-    bound: Any = at(node, f"{name} = None")
-    bound.value = value
-    return [bound, at(node, f"yield {name}")]
-
-
-def source_loop(node: ast.stmt) -> ast.AsyncFor | None:
-    """Return the loop in `async with closing(source): async for x in source: …`."""
-    if not isinstance(node, ast.AsyncWith) or len(node.body) != 1:
-        return None
-    loop = node.body[0]
-    if not isinstance(loop, ast.AsyncFor) or ast.unparse(loop.iter) != "source":
-        return None
-    return loop
-
-
-def guarded(body: list[ast.stmt], own: str, step: str = "") -> Any:
-    """Return `body` with a handler that makes of an error what it is nested.
-
-    Except of `own`: a StopAsyncIteration that no generator has let out yet.
-    """
-    names = "(StopIteration, StopAsyncIteration)"
-    guard: Any = at(
-        body[0],
-        f"try: pass\nexcept {names} as error: {step}raise stopped(error, {own})",
-    )
-    guard.body = body
-    return guard
-
-
-def remember_own(node: ast.stmt) -> list[ast.stmt] | None:
-    """Have an ending remember the StopAsyncIteration that it raises itself."""
-    loop = source_loop(node)
-    if loop is None:
-        return None
-    handler = "try: pass\nexcept StopAsyncIteration as error: own = error; raise"
-    note: Any = at(loop, handler)
-    note.body, loop.body = loop.body, [note]
-    return [node]
-
-
-def stopped(error: Exception, own: Exception | None) -> Exception:
-    """Return what nested generators make of an error that would end an iteration.
-
-    An ending is a coroutine, which lets StopAsyncIteration out: that is its `own`.
-    """
-    if isinstance(error, StopAsyncIteration):
-        if error is own:
-            return error
-        made = RuntimeError("async generator raised StopAsyncIteration")
-    else:
-        made = RuntimeError("coroutine raised StopIteration")
-        # Nested, closing would have met the error that was made of it.
-        for note in error.__dict__.pop("__notes__", ()):
-            made.add_note(note)
-    made.__cause__ = error
-    return made
-
-
-def first_await(node: ast.stmt, callbacks: set[str]) -> tuple[ast.Await, str] | None:
-    """Return the `await fn(...)` in a statement itself, not in its blocks."""
-    fields = [getattr(node, name, None) for name in ("value", "test")]
-    for part in [part for field in fields if field for part in ast.walk(field)]:
-        if isinstance(part, ast.Await) and called(part) in callbacks:
-            return part, called(part)
-    return None
-
-
-def called(node: ast.Await) -> str:
-    """Return the name of the function in `await fn(...)`; else nothing."""
-    fn = node.value.func if isinstance(node.value, ast.Call) else None
-    return fn.id if isinstance(fn, ast.Name) else ""
-
-
-def called_in(body: list[ast.stmt]) -> set[str]:
-    """Return what is called in `await fn(...)`, but for handlers of errors."""
-    names: set[str] = set()
-    parts: list[ast.AST] = [*body]
-    while parts:
-        node = parts.pop()
-        if isinstance(node, ast.Await):
-            names.add(called(node))
-        if not isinstance(node, ast.ExceptHandler):
-            parts += ast.iter_child_nodes(node)
-    return names
-
-
-def read_in(body: list[ast.stmt]) -> Counter[str]:
-    """Return how often each variable is read."""
-    reads: Counter[str] = Counter()
-    for part in body:
-        for node in ast.walk(part):
-            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-                reads[node.target.id] += 1
-            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-                reads[node.id] += 1
-    return reads
-
-
-def link(body: list[ast.stmt], reads: Counter[str]) -> list[ast.stmt]:
-    """Return `body` with values used where they are read, if that is once.
-
-    So `y = fn(x)`, then `items.append(y)`, is `items.append(fn(x))`.
-    """
-    result: list[ast.stmt] = []
-    for node in body:
-        for part in (node, *getattr(node, "handlers", ())):
-            for block in ("body", "orelse", "finalbody"):
-                if getattr(part, block, None):
-                    setattr(part, block, link(getattr(part, block), reads))
-        result.append(node)
-        last = result[-2] if len(result) > 1 else None
-        if isinstance(last, ast.Assign) and isinstance(last.targets[0], ast.Name):
-            name = last.targets[0].id
-            if not reads[name]:
-                result[-2] = ast.copy_location(ast.Expr(last.value), last)
-            elif reads[name] == 1 and takes(node, name, last.value):
-                result[-2:] = [Use(name, last.value).visit(node)]
-    return result
-
-
-def takes(node: ast.stmt, name: str, value: ast.expr) -> bool:
-    """Tell whether a statement can take a value in the place of a variable.
-
-    It can if nothing that could be noticed is done before. Two calls of one line of an
-    operator stay apart: the note on an error tells them by what was loaded last.
-    """
-    parts = [getattr(node, field, None) for field in ("value", "test")]
-    lines = {part.lineno for part in ast.walk(value) if isinstance(part, ast.Call)}
-    for part in parts:
-        if isinstance(part, ast.expr):
-            calls = [c for c in ast.walk(part) if isinstance(c, ast.Call)]
-            apart = lines.isdisjoint(call.lineno for call in calls)
-            return apart and first_read(part, name) is True
-    return False
-
-
-def first_read(node: ast.AST, name: str) -> bool | None:
-    """Tell whether a variable is read before anything is called; None: neither is."""
-    if isinstance(node, ast.Name):
-        return True if node.id == name else None
-    if not isinstance(
-        node,
-        (ast.Attribute, ast.Await, ast.Call, ast.Constant, ast.Tuple, ast.expr_context),
-    ):
-        return False
-    for part in ast.iter_child_nodes(node):
-        found = first_read(part, name)
-        if found is not None:
-            return found
-    return False if isinstance(node, (ast.Await, ast.Call)) else None
-
-
-class Use(ast.NodeTransformer):
-    """Puts a value in the place of a variable."""
-
-    def __init__(self, name: str, value: ast.expr) -> None:
-        self._name = name
-        self._value = value
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return self._value if node.id == self._name else node
-
-
-class Rename(ast.NodeTransformer):
-    """Gives the names in an operator those that they have in the fused function."""
-
-    def __init__(self, own: dict[str, str], public: Callable[[str], str]) -> None:
-        self._own = own
-        self._public = public
-
-    def visit_Name(self, node: ast.Name) -> ast.Name:
-        if node.id in self._own:
-            node.id = self._own[node.id]
-        elif node.id != "source":
-            node.id = self._public(node.id)
-        return node
-
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
-        node.name = self._own[str(node.name)]
-        return self.generic_visit(node)
-
-    def visit_Try(self, node: ast.Try) -> ast.AST:
-        self.generic_visit(node)
-        if node.handlers:  # they have to see what they would see nested
-            above = any(source_loop(part) for part in node.body)
-            step = "annotate(error, note); " if above else ""
-            node.body = [guarded(node.body, "None" if above else "error", step)]
-        return node
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        if node.value is None:
-            return ast.copy_location(ast.Pass(), node)
-        plain = ast.copy_location(ast.Assign([node.target], node.value), node)
-        return self.generic_visit(plain)
-
-
-class Replace(ast.NodeTransformer):
-    """Puts one expression in the place of another."""
-
-    def __init__(self, old: ast.expr, new: ast.expr) -> None:
-        self._old = old
-        self._new = new
-
-    def visit_Await(self, node: ast.Await) -> ast.expr:
-        return ast.copy_location(self._new, node) if node is self._old else node
-
-
-class PlainCalls(ast.NodeTransformer):
-    """Takes the `await` from calls of callbacks that have turned out to be plain."""
-
-    def __init__(self, callbacks: set[str]) -> None:
-        self._callbacks = callbacks
-
-    def visit_Await(self, node: ast.Await) -> ast.AST:
-        self.generic_visit(node)
-        call = node.value
-        fn = call.func if isinstance(call, ast.Call) else None
-        plain = isinstance(fn, ast.Name) and fn.id in self._callbacks
-        return call if plain else node
-
-
-Change = Callable[[ast.stmt], list[ast.stmt] | None]
-
-
-def rewrite(body: list[ast.stmt], change: Change) -> list[ast.stmt]:
-    """Return `body` with every statement that `change` gives others for replaced."""
-    result: list[ast.stmt] = []
-    for node in body:
-        changed = change(node)
-        if changed is None:
-            parts = [node, *getattr(node, "handlers", ())]
-            for part in parts:
-                for block in ("body", "orelse", "finalbody"):
-                    if getattr(part, block, None):
-                        setattr(part, block, rewrite(getattr(part, block), change))
-        result += [node] if changed is None else changed
-    return result
-
-
-def copied(part: Any) -> Any:
-    """Return a copy of a part of a syntax tree, sooner than `deepcopy` does."""
-    if type(part) is list:
-        return list(map(copied, part))  # pyright: ignore[reportUnknownArgumentType] - nodes
-    if not isinstance(part, ast.AST) or isinstance(part, ast.expr_context):
-        return part
-    kind = type(part)
-    copy = kind.__new__(kind)  # a call would miss the fields that come next
-    vars(copy).update({name: copied(value) for name, value in vars(part).items()})
-    return copy
-
-
-def at(node: ast.AST, text: str) -> ast.stmt:
-    """Return the statement in `text`, at the place of `node`."""
-    statement = ast.parse(text).body[0]
-    for part in ast.walk(statement):
-        ast.copy_location(part, node)
-    return statement

@@ -15,6 +15,7 @@ from collections.abc import (
 )
 from functools import partial
 from itertools import chain, islice
+from sys import maxsize
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeGuard, TypeVar
 
@@ -33,12 +34,20 @@ I_co = TypeVar("I_co", bound=AsyncIterator[Any], covariant=True)
 TURN = 0.001
 """Seconds that a plain iterable may keep the event loop before others get a turn."""
 
-SLICE = 256
+SLICE = 1024
 """Items between two looks at the clock, at most; fewer where items take long."""
 
 
 COLLECTIONS = frozenset({dict, frozenset, list, range, set, str, tuple})
 """Types of iterables that know their length and have nothing to close."""
+
+
+def size_of(value: object) -> int:
+    """Return how many items a collection has; of what is none, as many as can be."""
+    try:
+        return len(value) if type(value) in COLLECTIONS else maxsize  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - a collection
+    except OverflowError:  # a long range
+        return maxsize
 
 
 def is_async_iterable(value: object) -> TypeGuard[AsyncIterable[Any]]:

@@ -7,6 +7,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from flowpy import _fusion
+
 settings.register_profile(
     "flowpy",
     deadline=None,
@@ -20,6 +22,9 @@ settings.register_profile("nightly", settings.get_profile("flowpy"), max_example
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "flowpy"))
 
 pytest_plugins = ["pytester"]
+
+_fusion.WORTH = 0
+"""Compile every shape when it is first seen, or few tests would run fused chains."""
 
 
 @pytest.fixture

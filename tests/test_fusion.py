@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import inspect
 import linecache
@@ -17,7 +18,7 @@ from types import SimpleNamespace
 import anyio
 import pytest
 
-from flowpy import Flow, _chain, _fusion, flow
+from flowpy import Flow, _chain, _compiler, _fusion, flow
 from flowpy._operator import Operator
 from flowpy._operators import ending, transform
 from tests.laws.probes import Boom
@@ -288,12 +289,12 @@ async def test_callbacks_are_not_kept_and_compile_nothing(monkeypatch):
         return weakref.ref(fn)
 
     await collect()
-    before = _fusion.fuse.cache_info().currsize, _fusion.cut.cache_info().currsize
+    before = _fusion.shape_of.cache_info().currsize, _fusion.cut.cache_info().currsize
     kept = [await collect() for _ in range(5000)]
     gc.collect()
 
     assert not [ref for ref in kept if ref() is not None]
-    now = _fusion.fuse.cache_info().currsize, _fusion.cut.cache_info().currsize
+    now = _fusion.shape_of.cache_info().currsize, _fusion.cut.cache_info().currsize
     assert now == before
 
 
@@ -308,15 +309,17 @@ async def test_the_caches_of_shapes_are_bounded(monkeypatch):
             chain = chain._then(stage, *values[: len(stage.params)])
         chain._open()
 
-    assert _fusion.fuse.cache_info().maxsize
-    assert _fusion.fuse.cache_info().currsize <= _fusion.fuse.cache_info().maxsize
+    assert _fusion.shape_of.cache_info().maxsize
+    assert (
+        _fusion.shape_of.cache_info().currsize <= _fusion.shape_of.cache_info().maxsize
+    )
     assert _fusion.cut.cache_info().currsize <= _fusion.cut.cache_info().maxsize
 
 
 def clear():
-    _fusion.fuse.cache_clear()
+    _fusion.shape_of.cache_clear()
     _fusion.cut.cache_clear()
-    _fusion.text_of.cache_clear()
+    _compiler.text_of.cache_clear()
 
 
 @pytest.fixture
@@ -327,11 +330,53 @@ def forgotten():
     clear()
 
 
+@pytest.fixture
+def frugal(forgotten, monkeypatch):
+    """Compile only what is worth it, as programs do."""
+    monkeypatch.setattr(_chain, "ENABLED", True)
+    monkeypatch.setattr(_fusion, "WORTH", 1000)
+
+
+def compiled(flow):
+    return [
+        _fusion.shape_of(run.stages, 0).function is not None
+        for run in _fusion.cut((*flow._stages, ending.to_list), fused=True)
+        if run.fusible
+    ]
+
+
+async def test_a_shape_is_compiled_once_it_was_collected_for_enough_items(frugal):
+    flow = Flow(range(90)).map(str).filter(bool)
+
+    for _ in range(9):
+        assert len(await flow.to_list()) == 90
+        assert compiled(flow) == [False]
+    assert len(await flow.to_list()) == 90
+    assert compiled(flow) == [True]
+
+
+LONG = {
+    "a long collection": lambda: Flow(range(1000)).map(str),
+    "a very long one": lambda: Flow(range(10**30)).map(str).take(3),
+    "an iterator": lambda: Flow(iter("abc")).map(str),
+    "an async generator": lambda: Flow(fails_late("late")).map(str).take(1).catch(),
+    "items that are multiplied": lambda: Flow.of("ab").flat_map(str),
+    "another flow follows": lambda: Flow.of(1).concat(Flow.of(2)),
+}
+
+
+@pytest.mark.parametrize("make", LONG.values(), ids=LONG)
+async def test_what_may_be_long_is_compiled_at_once(frugal, make):
+    await make().to_list()
+
+    assert set(compiled(make())) == {True}
+
+
 def test_threads_can_compile_at_once(forgotten, monkeypatch):
     monkeypatch.setattr(_chain, "ENABLED", True)
-    monkeypatch.setattr(_fusion, "_files", {})
-    monkeypatch.setattr(_fusion, "_lines", [])
-    monkeypatch.setitem(linecache.cache, _fusion.FILE, (0, None, [], _fusion.FILE))
+    monkeypatch.setattr(_compiler, "_files", {})
+    monkeypatch.setattr(_compiler, "_lines", [])
+    monkeypatch.setitem(linecache.cache, _compiler.FILE, (0, None, [], _compiler.FILE))
     results = []
     ready = threading.Barrier(8)
 
@@ -357,13 +402,13 @@ def test_threads_can_compile_at_once(forgotten, monkeypatch):
         (own, sum(range(10, 100, 10)) - lost)
         for own, lost in {0: 0, 1: 0, 2: 10, 3: 60}.items()
     }
-    for file, functions in _fusion._files.items():
-        lines = Path(file).read_text(encoding="utf-8").splitlines(keepends=True)
-        for first, function in functions.items():
-            text = _fusion._lines[function.lineno - 1 : function.end_lineno]
-
-            assert "".join(text).startswith(f"async def {function.name}(")
-            assert text[-1] in lines[first:]
+    found = [node for nodes in _compiler._files.values() for node in nodes.values()]
+    texts = ["".join(_compiler._lines[n.lineno - 1 : n.end_lineno]) for n in found]
+    assert len(found) > 20
+    assert all(
+        text.startswith(f"async def {node.name}(") and ast.unparse(ast.parse(text))
+        for node, text in zip(found, texts, strict=True)
+    )
 
 
 # ------------------------------------------------------------------- without text
@@ -384,26 +429,26 @@ LOADERS = {
 @pytest.mark.parametrize("loader", LOADERS.values(), ids=LOADERS)
 async def test_operators_without_source_text_run_nested(forgotten, monkeypatch, loader):
     monkeypatch.setattr(_chain, "ENABLED", True)
-    monkeypatch.setattr(_fusion, "_files", {})
-    monkeypatch.setattr(_fusion.tokenize, "open", raise_os_error)
+    monkeypatch.setattr(_compiler, "_files", {})
+    monkeypatch.setattr(_compiler.tokenize, "open", raise_os_error)
     for stage in Flow(range(9)).map(str).take(3)._stages:
         monkeypatch.setitem(stage.run.__globals__, "__loader__", loader)
     monkeypatch.setitem(ending.__dict__, "__loader__", loader)
-    before = _fusion.fuse.cache_info().currsize
+    before = _fusion.shape_of.cache_info().currsize
 
     assert await Flow(range(9)).map(str).take(3).to_list() == ["0", "1", "2"]
-    assert _fusion.fuse.cache_info().currsize == before
+    assert _fusion.shape_of.cache_info().currsize == before
 
 
 async def test_operators_in_a_zip_file_are_fused(forgotten, monkeypatch):
     text = Path(transform.__file__).read_text(encoding="utf-8")
     loader = SimpleNamespace(get_source={transform.__name__: text}.get)
-    monkeypatch.setattr(_fusion, "_files", {})
-    monkeypatch.setattr(_fusion.tokenize, "open", raise_os_error)
+    monkeypatch.setattr(_compiler, "_files", {})
+    monkeypatch.setattr(_compiler.tokenize, "open", raise_os_error)
     monkeypatch.setitem(transform.__dict__, "__loader__", loader)
 
-    assert _fusion.text_of(transform.map) is not None
-    assert _fusion.text_of(ending.to_list) is None
+    assert _compiler.text_of(transform.map) is not None
+    assert _compiler.text_of(ending.to_list) is None
 
 
 async def test_an_operator_that_was_made_with_exec_runs_nested(mode):
@@ -424,7 +469,7 @@ async def test_an_operator_that_was_made_with_exec_runs_nested(mode):
 PROGRAM = """
 from flowpy import Flow, run, _fusion
 chain = Flow(range(20)).map(lambda x: x + 1).filter(lambda x: x % 3).take(4)
-print(run(chain.to_list), _fusion.fuse.cache_info().currsize)
+print(run(chain.to_list), _fusion.shape_of.cache_info().currsize)
 """
 
 
@@ -535,7 +580,7 @@ def test_names_that_two_modules_use_for_different_things_do_not_collide():
     def operator_of(module):
         return SimpleNamespace(run=SimpleNamespace(__globals__=module))
 
-    function = _fusion.Function()
+    function = _compiler.Function(set())
     names = [
         function.public(operator_of({"helper": helper}), "helper")
         for helper in ("one", "other", "one")

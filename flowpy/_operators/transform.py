@@ -62,15 +62,18 @@ async def flat_map(  # noqa: C901 - one loop for each kind of what `fn` gives
     async with closing(source):
         async for x in source:
             inner: Any = await fn(x)
-            count = len(inner) if type(inner) in COLLECTIONS else maxsize
-            if room < count <= turns.size:
+            try:
+                count = len(inner) if type(inner) in COLLECTIONS else maxsize
+            except OverflowError:  # a long range
+                count = maxsize
+            room -= count
+            if room < 0 and count <= turns.size:
                 if turns.over():
                     await turns.let_others_run()
-                room = turns.size
-            if count <= room:
+                room = turns.size - count
+            if room >= 0:
                 # At the pace of the last one in slices, this one fits into one slice:
                 # what closing, slicing and the clock cost is spared.
-                room -= count
                 for y in inner:
                     yield y
             elif is_async_iterable(inner):
@@ -84,7 +87,6 @@ async def flat_map(  # noqa: C901 - one loop for each kind of what `fn` gives
                             yield y
                         if turns.over():
                             await turns.let_others_run()
-                room = 0
 
 
 flatten = operator(method="flatten")(flat_map.run)

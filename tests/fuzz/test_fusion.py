@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import os
+from collections import Counter
 from contextlib import contextmanager
 
 import pytest
 
-from flowpy import _chain, _fusion
-from flowpy._fusion import Function
+from flowpy import _chain, _compiler, _fusion
+from flowpy._compiler import Function
 from flowpy._operators import transform
 from flowpy.testing import run_virtual
 from tests.fuzz.chains import differences
@@ -59,10 +61,10 @@ def test_a_random_chain_does_the_same_fused_and_nested_on_trio(fused, block):
 
 
 def break_goes_on(monkeypatch):
-    at = _fusion.at
+    at = _compiler.at
     changed = {"raise stop": "pass"}
     monkeypatch.setattr(
-        _fusion, "at", lambda node, text: at(node, changed.get(text[:10], text))
+        _compiler, "at", lambda node, text: at(node, changed.get(text[:10], text))
     )
 
 
@@ -79,17 +81,40 @@ def flag_never_switches(monkeypatch):
 
 
 def wrong_variable_is_shared(monkeypatch):
-    text = _fusion.text_of(transform.enumerate)
+    text = _compiler.text_of(transform.enumerate)
     monkeypatch.setattr(text, "yielded", "x")
 
 
 def ends_are_not_converted(monkeypatch):
-    monkeypatch.setattr(_fusion, "guarded", lambda body: body)
+    def unguarded(body, *_):
+        return ast.copy_location(ast.If(ast.Constant(True), body, []), body[0])
+
+    monkeypatch.setattr(_compiler, "guarded", unguarded)
+
+
+def values_are_used_too_late(monkeypatch):
+    monkeypatch.setattr(_compiler, "takes", lambda node, name, value: True)
+
+
+def variables_are_lost(monkeypatch):
+    monkeypatch.setattr(_compiler, "read_in", lambda body: Counter())
+
+
+def calls_are_taken_for_plain_too_soon(monkeypatch):
+    at = _compiler.at
+    monkeypatch.setattr(
+        _compiler,
+        "at",
+        lambda node, text: at(node, text.replace("if undecided", "if 0")),
+    )
 
 
 @pytest.mark.parametrize(
     "plant",
     [
+        values_are_used_too_late,
+        variables_are_lost,
+        calls_are_taken_for_plain_too_soon,
         break_goes_on,
         flag_never_switches,
         wrong_variable_is_shared,
@@ -98,10 +123,10 @@ def ends_are_not_converted(monkeypatch):
 )
 def test_a_fault_in_the_compiler_is_found(fused, monkeypatch, plant):
     plant(monkeypatch)
-    _fusion.fuse.cache_clear()
+    _fusion.shape_of.cache_clear()
     try:
         found = check("asyncio", range(5 * BLOCK))
     finally:
-        _fusion.fuse.cache_clear()
+        _fusion.shape_of.cache_clear()
 
     assert found is not None
