@@ -16,5 +16,19 @@ asyncio and trio after:
 from __future__ import annotations
 
 from flowpy.testing._clock import VirtualClockEventLoop, run_virtual, virtual_backend
+from flowpy.testing._marbles import assert_marbles, hot, marbles, record
+from flowpy.testing._timeline import Event, MarbleError, Timeline, diagram
 
-__all__ = ("VirtualClockEventLoop", "run_virtual", "virtual_backend")
+__all__ = (
+    "Event",
+    "MarbleError",
+    "Timeline",
+    "VirtualClockEventLoop",
+    "assert_marbles",
+    "diagram",
+    "hot",
+    "marbles",
+    "record",
+    "run_virtual",
+    "virtual_backend",
+)

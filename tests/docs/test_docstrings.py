@@ -12,11 +12,11 @@ import anyio
 import pytest
 
 import flowpy
-from flowpy import SKIP, Flow, flow
+from flowpy import SKIP, Flow, flow, testing
 from flowpy.__main__ import main
 from flowpy._fusion import ENABLED
 from flowpy.io import lines, stdin_lines
-from flowpy.testing import VirtualClockEventLoop, run_virtual, virtual_backend
+from flowpy.testing import run_virtual
 
 MODULES = [module.name for module in walk_packages(flowpy.__path__, "flowpy.")]
 
@@ -45,16 +45,14 @@ def test_example_prints_what_it_says(test, backend):
     test.globs = {
         "Flow": Flow,
         "SKIP": SKIP,
-        "VirtualClockEventLoop": VirtualClockEventLoop,
         "anyio": anyio,
         "asyncio": asyncio,
         "flow": flow,
         "lines": lines,
         "main": main,
         "run": partial(run, backend=backend, threshold=threshold),
-        "run_virtual": run_virtual,
         "stdin_lines": stdin_lines,
-        "virtual_backend": virtual_backend,
+        **{name: getattr(testing, name) for name in testing.__all__},
     }
     printed = []
     results = doctest.DocTestRunner().run(test, out=printed.append, clear_globs=False)
