@@ -65,6 +65,10 @@ class _Player:
         self._number = next(_numbers)
         self._collections = 0
 
+    def come_last(self) -> None:
+        """Come after the diagrams that there are so far, in each frame."""
+        self._number = next(_numbers)
+
     def _zero(self, now: float) -> float:
         """Return when frame 0 of a collection that starts now is, or was."""
         if not self._is_hot:
@@ -420,9 +424,14 @@ async def assert_marbles(
         marbles(read(each)) if isinstance(each, str) else each for each in inputs
     ]
     players = [_player_of(each) for each in sources]
-    spans = [each and read(each) for each in _spans(collected, players)]
+    spans = [
+        None if each is None else read(each) for each in _spans(collected, players)
+    ]
     zero = anyio.current_time()
     stop, most = _stop_of(wanted)
+    for player in filter(None, players):
+        player.come_last()
+    before = [len(player.log) if player else 0 for player in players]
     flow = Flow(build(*sources))
     got = await _record(flow, names, seconds, stop=stop, most=most, pause=pause)
     rows = {
@@ -433,7 +442,7 @@ async def assert_marbles(
     for k, (span, player) in enumerate(zip(spans, players, strict=True), 1):
         if span is None or player is None:
             continue
-        log = [(time, kind, None) for time, kind in player.log]
+        log = [(time, kind, None) for time, kind in player.log[before[k - 1] :]]
         was = _timeline(log, zero, seconds, names)
         faults.append(difference(span.events, was.events))
         if faults[-1]:

@@ -81,6 +81,8 @@ class Event:
     @property
     def what(self) -> str:
         """What happened, in words."""
+        if self.kind == "error" and isinstance(self.value, type):
+            return f"any {self.value.__name__}"
         if self.kind in {"item", "error"}:
             return f"{self.kind} {self.value!r}"
         return f"the {self.kind}"

@@ -26,6 +26,15 @@ def run(fn, *args, backend, threshold):
     return run_virtual(partial(fn, *args), backend, threshold=threshold)
 
 
+def virtual_on(backend):
+    """Return `run_virtual`, which runs on `backend` if an example names none."""
+
+    def run_on(fn, name=backend, **options):
+        return run_virtual(fn, name, **options)
+
+    return run_on
+
+
 def examples(name):
     finder = doctest.DocTestFinder(exclude_empty=True)
     return [test for test in finder.find(import_module(name)) if test.examples]
@@ -53,6 +62,7 @@ def test_example_prints_what_it_says(test, backend):
         "run": partial(run, backend=backend, threshold=threshold),
         "stdin_lines": stdin_lines,
         **{name: getattr(testing, name) for name in testing.__all__},
+        "run_virtual": virtual_on(backend),
     }
     printed = []
     results = doctest.DocTestRunner().run(test, out=printed.append, clear_globs=False)
