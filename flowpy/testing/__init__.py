@@ -22,7 +22,7 @@ Marble diagrams
 
     await assert_marbles(
         lambda a: a.debounce(2),
-                  "ab---c--d|",
+        "ab---c--d|",
         expected="---b---c-(d|)",
     )
 

@@ -57,7 +57,9 @@ _numbers = count()
 class _Player:
     """An async iterable that plays a diagram, and logs its collections."""
 
-    def __init__(self, timeline: Timeline, start: float | None, *, is_hot: bool) -> None:
+    def __init__(
+        self, timeline: Timeline, start: float | None, *, is_hot: bool
+    ) -> None:
         self.timeline = timeline
         self.log: list[tuple[float, Kind]] = []
         self._start = start
@@ -65,9 +67,10 @@ class _Player:
         self._number = next(_numbers)
         self._collections = 0
 
-    def come_last(self) -> None:
-        """Come after the diagrams that there are so far, in each frame."""
+    def come_last(self) -> int:
+        """Come after the diagrams that there are so far; return the log's length."""
         self._number = next(_numbers)
+        return len(self.log)
 
     def _zero(self, now: float) -> float:
         """Return when frame 0 of a collection that starts now is, or was."""
@@ -429,9 +432,7 @@ async def assert_marbles(
     ]
     zero = anyio.current_time()
     stop, most = _stop_of(wanted)
-    for player in filter(None, players):
-        player.come_last()
-    before = [len(player.log) if player else 0 for player in players]
+    before = [player.come_last() if player else 0 for player in players]
     flow = Flow(build(*sources))
     got = await _record(flow, names, seconds, stop=stop, most=most, pause=pause)
     rows = {
@@ -468,14 +469,12 @@ def _expected(timeline: Timeline) -> Timeline:
 
 def _stop_of(wanted: Timeline) -> tuple[int | None, int]:
     """Return in which frame the consumer stops, and after how many items."""
-    *before, last = [None, None, *wanted.events]
-    items = len(wanted.events) - 1
-    if last is None or last.kind != "stop":
-        return None, items + 1 + _MORE
-    previous = before[-1]
-    if previous is not None and previous.frame == last.frame:
-        return last.frame, items
-    return last.frame, items + _MORE
+    frames = [event.frame for event in wanted.events if event.kind == "item"]
+    enough = len(frames) + _MORE
+    if not wanted.events or wanted.events[-1].kind != "stop":
+        return None, enough
+    stop = wanted.events[-1].frame
+    return stop, len(frames) if frames and frames[-1] == stop else enough
 
 
 def _spans(

@@ -158,7 +158,10 @@ def _shown(kind: Kind, value: object) -> str:
 
 @asynccontextmanager
 async def probe(
-    flow: Flow[T], *, timeout: Duration = 60, ignore_rest: bool = False
+    flow: Flow[T],
+    *,
+    timeout: Duration = 60,  # noqa: ASYNC109 - for each event, not for a call
+    ignore_rest: bool = False,
 ) -> AsyncGenerator[Probe[T], None]:
     """Collect a flow in a task of its own; what it does is asked for, one by one.
 

@@ -31,7 +31,7 @@ Errors: TypeAlias = Mapping[str, Exception | type[Exception]]
 SIGNS: dict[Kind, str] = {"end": "|", "start": "^", "stop": "!"}
 """How events that are neither items nor errors are written."""
 
-_KINDS = {sign: kind for kind, sign in SIGNS.items()}
+_KINDS: dict[str, Kind] = {sign: kind for kind, sign in SIGNS.items()}
 _SPECIAL = frozenset("-()<>'\"#") | _KINDS.keys()
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _TOKEN = re.compile(
@@ -122,10 +122,14 @@ def _same_error(one: object, other: object) -> bool:
 class Names:
     """What the names in diagrams stand for, in both directions."""
 
-    __slots__ = ("_errors", "_values")
+    __slots__ = ("_errors", "_known", "_value")
 
     def __init__(self, values: Values | None, errors: Errors | None) -> None:
-        self._values: Values = {} if values is None else values
+        known: Mapping[str, object]
+        known = {} if values is None or callable(values) else values
+        self._known = known
+        self._value: Callable[[str], object]
+        self._value = values if callable(values) else lambda name: known.get(name, name)
         self._errors: Errors = {"#": MarbleError, **(errors or {})}
         for name, error in self._errors.items():
             kind: object = error if isinstance(error, type) else type(error)
@@ -133,23 +137,20 @@ class Names:
                 message = f"errors must be exceptions; {name!r} is {error!r}"
                 raise TypeError(message)
 
-    def event(self, frame: int, name: str) -> Event:
+    def event(self, frame: int, name: str, *, quoted: bool = False) -> Event:
         """Return the event that a name in a diagram stands for."""
-        if name in self._errors:
+        if name in self._errors and not (quoted and name == "#"):
             return Event(frame, "error", self._errors[name], name)
-        if isinstance(self._values, Mapping):
-            return Event(frame, "item", self._values.get(name, name), name)
-        return Event(frame, "item", self._values(name), name)
+        return Event(frame, "item", self._value(name), name)
 
     def item(self, frame: int, value: object) -> Event:
         """Return the event of an item that came."""
-        known = self._values if isinstance(self._values, Mapping) else {}
-        for name, each in known.items():
+        for name, each in self._known.items():
             if each is value or (type(each) is type(value) and each == value):
                 return Event(frame, "item", value, name)
         name = value if isinstance(value, str) else repr(value)
-        if name in known or name in self._errors:  # there it stands for another one
-            name = repr(name)
+        if name in self._known or (name in self._errors and name != "#"):
+            name = repr(name)  # by itself it stands for something else
         return Event(frame, "item", value, name)
 
     def error(self, frame: int, error: Exception) -> Event:
@@ -224,20 +225,24 @@ class _Reader:
             self._close(at)
         elif self._over:
             self._fail(at, "nothing comes after the end or an error")
-        elif token["quoted"]:
-            self._add(self._names.event(self._now, self._unquoted(token)))
-        elif token["count"]:
-            self._jump(at, float(token["count"]), token["unit"])
-        elif sign in _KINDS:
-            self._add(Event(self._now, _KINDS[sign], name=sign))
-        elif sign == "-":
-            self._pass(at, 1)
         elif sign == "(":
             self._open(at)
-        elif sign in _SPECIAL and sign != "#":
-            self._fail(at, f"{sign!r} opens nothing that is closed")
+        elif sign == "-":
+            self._pass(at, 1)
+        elif token["count"]:
+            self._jump(at, float(token["count"]), token["unit"])
         else:
-            self._add(self._names.event(self._now, sign))
+            self._add(self._event(token))
+
+    def _event(self, token: re.Match[str]) -> Event:
+        sign = token["sign"]
+        if token["quoted"]:
+            return self._names.event(self._now, self._unquoted(token), quoted=True)
+        if sign in _KINDS:
+            return Event(self._now, _KINDS[sign], name=sign)
+        if sign in _SPECIAL and sign != "#":
+            self._fail(token.start(), f"{sign!r} opens nothing that is closed")
+        return self._names.event(self._now, sign)
 
     def _add(self, event: Event) -> None:
         self._events.append(event)

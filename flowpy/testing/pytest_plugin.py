@@ -28,9 +28,7 @@ def virtual_anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str
     return virtual_backend(request.param)
 
 
-def pytest_assertrepr_compare(
-    op: str, left: object, right: object
-) -> list[str] | None:
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
     """Draw two timelines that should be equal one under the other."""
     if op != "==" or not (isinstance(left, Timeline) and isinstance(right, Timeline)):
         return None

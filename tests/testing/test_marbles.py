@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 import anyio
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flowpy import Flow, flow
 from flowpy.testing import (
@@ -148,7 +144,11 @@ async def test_an_item_of_the_frame_comes_before_the_cancellation():
 
 async def test_a_slow_consumer_gets_late_items_at_once_and_frames_do_not_move():
     await assert_marbles(
-        same, "abc------d|", expected="a--b--c--d--|", pause=3, collected="^-----------!"
+        same,
+        "abc------d|",
+        expected="a--b--c--d--|",
+        pause=3,
+        collected="^-----------!",
     )
 
 
@@ -176,9 +176,7 @@ async def test_collections_that_do_not_matter_are_left_out():
 
 @pytest.mark.parametrize("_", range(20))
 async def test_inputs_of_the_same_frame_come_in_their_order(_):
-    await assert_marbles(
-        merged, "a-c--(fg)|", "bb-de(xy)|", expected="(ab)bcde(fgxy)|"
-    )
+    await assert_marbles(merged, "a-c--(fg)|", "bb-de(xy)|", expected="(ab)bcde(fgxy)|")
 
 
 @pytest.mark.parametrize("_", range(20))
@@ -249,9 +247,7 @@ async def test_inputs_may_be_any_flows():
 
 
 async def test_a_diagram_that_is_known_to_a_flow_is_found_behind_operators():
-    await assert_marbles(
-        same, hot("abc|").drop(1), expected="-bc|", collected=["^--!"]
-    )
+    await assert_marbles(same, hot("abc|").drop(1), expected="-bc|", collected=["^--!"])
 
 
 async def test_a_flow_that_was_collected_before_is_watched_anew():
@@ -264,3 +260,240 @@ async def test_a_flow_that_was_collected_before_is_watched_anew():
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_from_plain_code_with_run_virtual(backend):
     run_virtual(lambda: assert_marbles(same, "a|", expected="a|"), backend)
+
+
+# ------------------------------------------------------------ what failures look like
+
+
+async def failure(*args, **options):
+    with pytest.raises(AssertionError) as caught:
+        await assert_marbles(*args, **options)
+    return str(caught.value)
+
+
+async def test_a_failure_draws_the_diagrams_in_line():
+    text = await failure(
+        lambda a, b: a.concat(b), "a-(bc)|", "d--e|", expected="a-(bc)-d--e|"
+    )
+
+    assert text == (
+        "expected item 'd' in frame 4; got item 'd' in frame 3\n"
+        "input 1   a-(bc)|\n"
+        "input 2   d--   e|\n"
+        "expected  a-(bc)-d--e|\n"
+        "got       a-(bc)d--e|"
+    )
+
+
+async def test_a_failure_tells_apart_what_is_drawn_alike():
+    text = await failure(lambda a: a.map(int), "1|", expected="1|")
+
+    assert text == (
+        "expected item '1' in frame 0; got item 1 in frame 0\n"
+        "input 1   1|\n"
+        "expected  1|\n"
+        "got       1|"
+    )
+
+
+async def test_a_failure_draws_items_by_their_names():
+    text = await failure(
+        lambda a: a.concat(Flow.of("x", 12, "#")),
+        "x-|",
+        expected="x-|",
+        values={"x": 1.5},
+    )
+
+    assert text == (
+        "expected the end in frame 2; got item 'x' in frame 2\n"
+        "input 1   x-|\n"
+        "expected  x-|\n"
+        "got       x-(\"'x'\"'12''#'|)"
+    )
+
+
+async def test_a_failure_draws_the_collections_that_were_otherwise():
+    text = await failure(
+        lambda a, b: a.take(1).concat(b),
+        "a-b|",
+        "c-|",
+        expected="(ac)-|",
+        collected=["^--!", "^-!"],
+    )
+
+    assert text == (
+        "input 1 was collected otherwise: "
+        "expected the stop in frame 3; got the stop in frame 0\n"
+        "input 1      a   -b|\n"
+        "input 2      c   -|\n"
+        "expected     (ac)-|\n"
+        "got          (ac)-|\n"
+        "collected 1  ^   --!\n"
+        "got 1        (^!)"
+    )
+
+
+async def test_a_failure_says_what_is_missing_and_what_is_too_much():
+    assert "expected the end in frame 1; got nothing more" in await failure(
+        same, "a", expected="a|"
+    )
+    assert "expected nothing more; got the end in frame 1" in await failure(
+        same, "a|", expected="a"
+    )
+    assert "expected any MarbleError in frame 1; got the end in frame 1" in (
+        await failure(same, "a|", expected="a#")
+    )
+
+
+async def test_an_endless_flow_is_given_up_soon():
+    text = await failure(lambda: Flow.interval(1).map(str), expected="0|")
+
+    assert text.splitlines()[-1] == "got       0123456789('10'!)"
+
+
+async def test_a_long_silence_is_drawn_as_a_number_in_all_diagrams():
+    text = await failure(same, "a<1h>b|", expected="a<1h>c|")
+
+    assert text.splitlines()[1:] == [
+        "input 1   a<3600>b|",
+        "expected  a<3600>c|",
+        "got       a<3600>b|",
+    ]
+
+
+async def test_what_comes_between_two_frames_is_refused():
+    text = await failure(lambda: Flow.interval(1, delay=0.5).take(1), expected="-0|")
+
+    assert text == (
+        "between two frames, after 0.500 of them: item 0; "
+        "choose a frame of which all times are multiples"
+    )
+
+
+async def test_an_error_of_closing_comes_after_the_stop():
+    def fail(_):
+        raise BOOM
+
+    assert "got       a(b!#)" in await failure(
+        lambda a: a.on_completion(fail), "ab|", expected="a(b!)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"expected": "^a"},
+            "expected must be items, then .*; got the start in frame 0",
+        ),
+        (
+            {"expected": "a!b"},
+            "expected must be items, then .*; got the stop in frame 1",
+        ),
+        ({"expected": "a", "collected": ["", ""]}, "collected must be 1 diagrams, as"),
+        ({"expected": "a", "frame": 0}, "frame must be longer than 0; got 0"),
+        (
+            {"expected": "a", "pause": -1},
+            "pause must be finite and not negative; got -1",
+        ),
+        ({"expected": "(a"}, "diagram '.a', position 0: this group is not closed"),
+    ],
+)
+async def test_wrong_arguments_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        await assert_marbles(same, "a", **given)
+
+
+async def test_a_source_that_starts_or_stops_is_refused():
+    for make in (marbles, hot):
+        with pytest.raises(ValueError, match="a source neither starts nor stops; got"):
+            make("a!")
+
+
+async def test_collections_of_other_flows_are_refused():
+    with pytest.raises(
+        ValueError, match="must be None for inputs that play no diagram"
+    ):
+        await assert_marbles(same, Flow.of(1), expected="1", collected="^!")
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_real_clock_is_refused(backend):
+    async def main():
+        await assert_marbles(same, "a|", expected="a|")
+
+    with pytest.raises(RuntimeError, match="assert_marbles needs a virtual clock"):
+        anyio.run(main, backend=backend)
+
+
+# -------------------------------------------------------------------- recording
+
+
+async def test_a_record_can_be_compared_with_a_diagram():
+    got = await record(Flow.of("a", "b"))
+
+    assert got == diagram("(ab|)")
+    assert str(got) == "(ab|)"
+
+
+async def test_a_record_names_what_it_knows():
+    flow = Flow.of(1, True, 2, "#").concat(Flow.fail(BOOM))
+    got = await record(flow, values={"a": 1}, errors={"x": LookupError})
+
+    assert str(got) == "(a'True'2'#'x)"
+
+
+async def test_a_record_is_ended_by_until():
+    got = await record(Flow.interval(2), until=4)
+
+    assert got == diagram("0-1-(2!)", values=int)
+    assert str(got) == "0-1-(2!)"
+
+
+async def test_a_record_of_a_flow_that_ends_shows_no_stop():
+    assert await record(marbles("a|"), until=100) == diagram("a|")
+
+
+async def test_a_record_of_silence_has_no_end():
+    assert await record(Flow.never()) == Timeline(())
+
+
+async def test_a_record_may_have_a_slow_consumer():
+    assert str(await record(marbles("ab|"), pause=2)) == "a-b-|"
+
+
+async def test_a_record_refuses_wrong_arguments():
+    with pytest.raises(ValueError, match="until must be >= 0; got -1"):
+        await record(Flow.empty(), until=-1)
+
+
+def test_pytest_draws_timelines_that_differ(pytester):
+    pytester.makepyfile(
+        """
+        from flowpy.testing import diagram
+
+        def test_events():
+            assert diagram("a-(bc)|") == diagram("a--b|")
+
+        def test_frames():
+            assert diagram("a|") == diagram("a|", frame=2)
+
+        def test_others():
+            assert diagram("a|") == "a|"
+
+        def test_other_comparisons():
+            assert diagram("a|") != diagram("a|")
+        """
+    )
+    result = pytester.runpytest_subprocess("-q")
+
+    result.assert_outcomes(failed=4)
+    result.stdout.fnmatch_lines(
+        [
+            "E       AssertionError: assert a-(bc)| == a--b|",
+            "E         left   a-(bc)|",
+            "E         right  a--   b|",
+            "E         on the left, expected item 'b' in frame 3; got item 'b' in frame 2",
+            "E         on the left, frames of 1 s and of 2 s",
+        ]
+    )

@@ -96,7 +96,7 @@ async def test_an_error_that_was_not_expected_is_the_cause_of_the_failure():
 
 async def test_an_event_that_does_not_come_in_time_is_a_failure():
     with pytest.raises(
-        AssertionError, match="^expected the end; nothing came within 60 s$"
+        AssertionError, match=r"^expected the end; nothing came within 60 s$"
     ):
         async with probe(Flow.never()) as p:
             await p.expect_end()
@@ -112,7 +112,7 @@ async def test_the_timeout_can_be_set():
 
 async def test_events_that_nobody_asked_for_are_a_failure():
     with pytest.raises(AssertionError) as caught:
-        async with probe(Flow.of(1, "b").concat(Flow.fail(BOOM))) as p:
+        async with probe(Flow.of(1, "b").concat(Flow.fail(BOOM))):
             await anyio.sleep(1)
 
     assert str(caught.value) == (
@@ -129,7 +129,7 @@ async def test_events_that_nobody_asked_for_may_be_ignored():
 
 async def test_what_the_block_raises_comes_out_as_it_is():
     closed = []
-    with pytest.raises(LookupError) as caught:
+    with pytest.raises(LookupError) as caught:  # noqa: PT012 - the block is the test
         async with probe(Flow.never().on_completion(closed.append)):
             await anyio.sleep(1)
             raise BOOM
