@@ -54,7 +54,7 @@ _MORE = 10
 _numbers = count()
 
 
-class _Player:
+class Marbles:
     """An async iterable that plays a diagram, and logs its collections."""
 
     def __init__(
@@ -115,11 +115,11 @@ def _error_of(event: Event) -> Exception:
     return fresh.with_traceback(None)
 
 
-def _player_of(flow: Flow[Any]) -> _Player | None:
+def _player_of(flow: Flow[Any]) -> Marbles | None:
     """Return what plays the diagram that a flow was made of."""
     _, values = flow._parts()
     source = values[0][0] if values[0] else None
-    return source if isinstance(source, _Player) else None
+    return source if isinstance(source, Marbles) else None
 
 
 def marbles(
@@ -157,7 +157,7 @@ def marbles(
     Source: RxJS `cold`.
     """
     timeline = _played(diagram, values, errors, frame)
-    return Flow(_Player(timeline, None, is_hot=False))
+    return Flow(Marbles(timeline, None, is_hot=False))
 
 
 def hot(
@@ -197,7 +197,7 @@ def hot(
     """
     timeline = _played(diagram, values, errors, frame)
     start = anyio.current_time() if in_event_loop() else None
-    return Flow(_Player(timeline, start, is_hot=True))
+    return Flow(Marbles(timeline, start, is_hot=True))
 
 
 def _played(
@@ -392,7 +392,7 @@ async def assert_marbles(
         ...         lambda a, b: a.zip(b).map("".join),
         ...         "a-b---c|",
         ...         "---x-y--|",
-        ...         expected="---'ax'-('by')--|",
+        ...         expected="---'ax'-'by'--|",
         ...         collected=["^-------!", "^-------!"],
         ...     )
         >>> run_virtual(test)
@@ -439,18 +439,18 @@ async def assert_marbles(
         f"input {k}": player.timeline for k, player in enumerate(players, 1) if player
     }
     rows |= {"expected": wanted, "got": got}
-    faults = [difference(wanted.events, got.events)]
-    for k, (span, player) in enumerate(zip(spans, players, strict=True), 1):
-        if span is None or player is None:
-            continue
-        log = [(time, kind, None) for time, kind in player.log[before[k - 1] :]]
-        was = _timeline(log, zero, seconds, names)
-        faults.append(difference(span.events, was.events))
-        if faults[-1]:
-            faults[-1] = f"input {k} was collected otherwise: {faults[-1]}"
-            rows |= {f"collected {k}": span, f"got {k}": was}
-    if any(faults):
-        raise AssertionError("\n".join([*filter(None, faults), draw(rows)]))
+    fault = difference(wanted.events, got.events)
+    faults = [fault] if fault else []
+    for k, (span, player) in enumerate(zip(spans, players, strict=True)):
+        if span is not None and player is not None:
+            log: list[_Seen] = [(t, kind, None) for t, kind in player.log[before[k] :]]
+            was = _timeline(log, zero, seconds, names)
+            fault = difference(span.events, was.events)
+            if fault:
+                faults.append(f"input {k + 1} was collected otherwise: {fault}")
+                rows |= {f"collected {k + 1}": span, f"got {k + 1}": was}
+    if faults:
+        raise AssertionError("\n".join([*faults, draw(rows)]))
 
 
 def _expected(timeline: Timeline) -> Timeline:
@@ -478,7 +478,7 @@ def _stop_of(wanted: Timeline) -> tuple[int | None, int]:
 
 
 def _spans(
-    collected: str | Sequence[str | None] | None, players: list[_Player | None]
+    collected: str | Sequence[str | None] | None, players: list[Marbles | None]
 ) -> Sequence[str | None]:
     """Return when each input is to be collected."""
     if collected is None:

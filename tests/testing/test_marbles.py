@@ -16,6 +16,7 @@ from flowpy.testing import (
     record,
     run_virtual,
 )
+from flowpy.testing.pytest_plugin import pytest_assertrepr_compare
 
 pytestmark = pytest.mark.anyio
 BOOM = LookupError("boom")
@@ -465,6 +466,21 @@ async def test_a_record_may_have_a_slow_consumer():
 async def test_a_record_refuses_wrong_arguments():
     with pytest.raises(ValueError, match="until must be >= 0; got -1"):
         await record(Flow.empty(), until=-1)
+
+
+def test_the_hook_of_pytest_is_for_equality_of_timelines_only():
+    one, other = diagram("a|"), diagram("ab|")
+
+    assert pytest_assertrepr_compare("==", one, other) == [
+        "a| == ab|",
+        "",
+        "left   a|",
+        "right  ab|",
+        "",
+        "on the left, expected item 'b' in frame 1; got the end in frame 1",
+    ]
+    assert pytest_assertrepr_compare("!=", one, one) is None
+    assert pytest_assertrepr_compare("==", one, "a|") is None
 
 
 def test_pytest_draws_timelines_that_differ(pytester):
