@@ -13,6 +13,7 @@ import selectors
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import anyio
+import anyio.lowlevel
 
 from flowpy._checks import check_duration
 
@@ -87,9 +88,10 @@ class VirtualClockEventLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the virtual time in seconds."""
         now = self._virtual.now
-        # asyncio fires a timer when `when < now + resolution`. Past 2**23 s the usual
-        # 1e-9 is lost in rounding, and the loop would spin for ever.
-        self._clock_resolution = max(1e-9, 4 * math.ulp(now))
+        # asyncio fires a timer when `when < now + resolution`. The usual 1e-9 is lost in
+        # rounding past 2**23 s, and the loop would spin for ever. It would also fire
+        # together what marbles set apart, by less than that.
+        self._clock_resolution = 4 * math.ulp(now)
         return now
 
 
@@ -169,6 +171,24 @@ def run_virtual(
 
         return trio.run(main, **options)
     return anyio.run(main, backend=name, backend_options=options)
+
+
+def check_virtual(name: str) -> None:
+    """Check for the function `name` that the running event loop's clock is virtual."""
+    native: object = anyio.lowlevel.current_token().native_token
+    if isinstance(native, asyncio.AbstractEventLoop):
+        virtual = isinstance(native, VirtualClockEventLoop)
+    else:
+        from trio.lowlevel import current_clock  # noqa: PLC0415 - trio is an extra
+        from trio.testing import MockClock  # noqa: PLC0415
+
+        virtual = isinstance(current_clock(), MockClock)
+    if not virtual:
+        message = (
+            f"{name} needs a virtual clock: in pytest, return virtual_anyio_backend "
+            "from a fixture anyio_backend; elsewhere use run_virtual"
+        )
+        raise RuntimeError(message)
 
 
 _FOREVER = 10 * 365.25 * 86400

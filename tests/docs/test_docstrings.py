@@ -12,11 +12,11 @@ import anyio
 import pytest
 
 import flowpy
-from flowpy import SKIP, Flow, flow
+from flowpy import SKIP, Flow, flow, testing
 from flowpy.__main__ import main
 from flowpy._fusion import ENABLED
 from flowpy.io import lines, stdin_lines
-from flowpy.testing import VirtualClockEventLoop, run_virtual, virtual_backend
+from flowpy.testing import run_virtual
 
 MODULES = [module.name for module in walk_packages(flowpy.__path__, "flowpy.")]
 
@@ -24,6 +24,15 @@ MODULES = [module.name for module in walk_packages(flowpy.__path__, "flowpy.")]
 def run(fn, *args, backend, threshold):
     """Run like `flowpy.run`, but in virtual time."""
     return run_virtual(partial(fn, *args), backend, threshold=threshold)
+
+
+def virtual_on(backend):
+    """Return `run_virtual`, which runs on `backend` if an example names none."""
+
+    def run_on(fn, name=backend, **options):
+        return run_virtual(fn, name, **options)
+
+    return run_on
 
 
 def examples(name):
@@ -45,16 +54,15 @@ def test_example_prints_what_it_says(test, backend):
     test.globs = {
         "Flow": Flow,
         "SKIP": SKIP,
-        "VirtualClockEventLoop": VirtualClockEventLoop,
         "anyio": anyio,
         "asyncio": asyncio,
         "flow": flow,
         "lines": lines,
         "main": main,
         "run": partial(run, backend=backend, threshold=threshold),
-        "run_virtual": run_virtual,
         "stdin_lines": stdin_lines,
-        "virtual_backend": virtual_backend,
+        **{name: getattr(testing, name) for name in testing.__all__},
+        "run_virtual": virtual_on(backend),
     }
     printed = []
     results = doctest.DocTestRunner().run(test, out=printed.append, clear_globs=False)
