@@ -20,14 +20,17 @@ from dis import get_instructions
 from functools import cache, partial
 from inspect import iscoroutinefunction
 from pathlib import Path
-from threading import Lock
+from threading import RLock
+from time import sleep
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flowpy._callbacks import is_coroutine
 
 if TYPE_CHECKING:
     from flowpy._operator import Operator
+
+R = TypeVar("R")
 
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
 BLOCKS = (*LOOPS, ast.With, ast.AsyncWith, ast.Try)
@@ -128,7 +131,7 @@ _files: dict[str, dict[int, ast.AsyncFunctionDef]] = {}
 """The async functions in each file, by the line in which they begin."""
 
 _lines: list[str] = []
-_lock = Lock()
+_lock = RLock()
 
 
 def tree_of(run: FunctionType) -> ast.AsyncFunctionDef | None:
@@ -137,7 +140,7 @@ def tree_of(run: FunctionType) -> ast.AsyncFunctionDef | None:
     with _lock:
         if file not in _files:
             source = source_of(run)
-            module = ast.increment_lineno(ast.parse(source), len(_lines))
+            module = ast.increment_lineno(again(ast.parse, source), len(_lines))
             found = [n for n in module.body if isinstance(n, ast.AsyncFunctionDef)]
             _files[file] = {
                 min([node.lineno, *(part.lineno for part in node.decorator_list)])
@@ -148,6 +151,20 @@ def tree_of(run: FunctionType) -> ast.AsyncFunctionDef | None:
             size = sum(map(len, _lines))
             linecache.cache[FILE] = (size, None, list(_lines), FILE)
         return _files[file].get(run.__code__.co_firstlineno)
+
+
+def again(fn: Callable[..., R], *args: Any) -> R:
+    """Call a function that uses `ast`, again if another thread got in its way.
+
+    CPython counts how deep the trees are in one place for all threads, and takes what
+    it finds for an error of its own (python/cpython#106905, mended in later versions).
+    """
+    for _ in range(100):
+        try:
+            return fn(*args)
+        except SystemError:
+            sleep(0)  # another thread may go on
+    return fn(*args)
 
 
 def source_of(run: FunctionType) -> str:
@@ -173,6 +190,14 @@ def source_of(run: FunctionType) -> str:
 
 
 def fuse(
+    stages: tuple[Operator[..., Any], ...], are_async: Collection[tuple[int, int]]
+) -> Callable[..., Any]:
+    """Return one function for a run of stages; see `compiled`."""
+    with _lock:
+        return again(compiled, stages, are_async)
+
+
+def compiled(
     stages: tuple[Operator[..., Any], ...], are_async: Collection[tuple[int, int]]
 ) -> Callable[..., Any]:
     """Return one function for a run of stages.
@@ -678,7 +703,7 @@ class Rename(ast.NodeTransformer):
         awaits = any(isinstance(part, ast.Await) for part in parts)
         if node.handlers and (above or awaits):  # they must see what they would nested
             step = "annotate(error, note); " if above else ""
-            node.body = [guarded(node.body, "None" if above else "error", step)]
+            node.body = [guarded(node.body, "own" if above else "error", step)]
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:

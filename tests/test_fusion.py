@@ -90,6 +90,15 @@ async def test_an_ending_passes_on_what_its_own_callback_raises(mode, kind):
         await Flow(range(3)).map(str).take(2).collect(kind(StopIteration()))
 
 
+async def test_what_an_ending_raises_passes_operators_that_hold_errors_back(mode):
+    stop = StopAsyncIteration()
+
+    with pytest.raises(StopAsyncIteration) as raised:
+        await Flow(range(3)).chunked(2).map(str).any(raises(stop))
+
+    assert raised.value is stop
+
+
 @pytest.mark.parametrize("kind", [raises, raises_async], ids=["plain", "async"])
 async def test_generator_exit_from_a_callback_is_an_error_like_another(mode, kind):
     error = GeneratorExit()
@@ -409,6 +418,25 @@ def test_threads_can_compile_at_once(forgotten, monkeypatch):
         text.startswith(f"async def {node.name}(") and ast.unparse(ast.parse(text))
         for node, text in zip(found, texts, strict=True)
     )
+
+
+def test_a_thread_that_gets_in_the_way_of_the_compiler_is_waited_for():
+    tries = iter([SystemError, SystemError])
+
+    def parse(text):
+        for error in tries:
+            raise error("AST constructor recursion depth mismatch")
+        return text
+
+    assert _compiler.again(parse, "text") == "text"
+
+
+def test_an_error_of_the_interpreter_is_raised_in_the_end():
+    def parse():
+        raise SystemError("another one")
+
+    with pytest.raises(SystemError, match="another one"):
+        _compiler.again(parse)
 
 
 # ------------------------------------------------------------------- without text
