@@ -22,7 +22,7 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 from threading import RLock
 from time import sleep
-from types import FunctionType
+from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flowpy._callbacks import is_coroutine
@@ -217,8 +217,6 @@ def compiled(
     function = Function(undecided)
     last = len(stages) - 1
     body = function.instantiate(stages[last], last)
-    if iscoroutinefunction(stages[last].run) and any(stages[last].callbacks):
-        body = rewrite(body, remember_own)
     for k in reversed(range(last)):
         body = function.splice(stages[k], k, body)
     args = [f"{name}_{k}" for k, stage in enumerate(stages) for name in stage.params]
@@ -226,6 +224,7 @@ def compiled(
     if first is not None and first.has_source:
         args.insert(0, "source")
     function.known["annotate"] = partial(annotate, stages)
+    function.known["stopped"] = partial(stopped, stages[last])
     module = ast.parse(
         f"async def fused({', '.join(['note', *args])}):\n"
         " try: pass\n"
@@ -238,8 +237,7 @@ def compiled(
     tests += ast.parse(f"undecided = {len(function.hot)}").body
     noted: Any = definition.body[0]
     noted.body = body
-    own = ast.parse("own = None").body
-    definition.body = [*tests, *own, guarded([noted], "own")]
+    definition.body = [*tests, guarded([noted])]
     ast.fix_missing_locations(module)
     scope: dict[str, Any] = {}
     exec(compile(module, FILE, "exec"), function.known, scope)
@@ -262,10 +260,7 @@ def annotate(
     """
     if isinstance(error, StopAsyncIteration):
         return  # Python makes another error of it
-    trace = error.__traceback__
-    assert trace is not None
-    while trace.tb_next and trace.tb_next.tb_frame is trace.tb_frame:
-        trace = trace.tb_next  # an operator has held it back and raised it again
+    trace = raised_at(error)
     found = [k for k, s in enumerate(stages) if is_call(s, trace.tb_lineno)]
     if len(found) > 1:
         names = {f"{name}_{k}": k for k in found for name in stages[k].params}
@@ -279,6 +274,15 @@ def annotate(
         note(error, k)
 
 
+def raised_at(error: Exception) -> TracebackType:
+    """Return where a fused function got an error, which it may have raised again."""
+    trace = error.__traceback__
+    assert trace is not None
+    while trace.tb_next and trace.tb_next.tb_frame is trace.tb_frame:
+        trace = trace.tb_next
+    return trace
+
+
 def is_call(operator: Operator[..., Any], line: int) -> bool:
     """Tell whether an operator calls a user's function in a line of `FILE`."""
     text = text_of(operator)
@@ -289,7 +293,7 @@ class Function:
     """A fused function while it is made: what its global names stand for, its tests."""
 
     def __init__(self, undecided: set[str]) -> None:
-        self.known: dict[str, Any] = {"is_coroutine": is_coroutine, "stopped": stopped}
+        self.known: dict[str, Any] = {"is_coroutine": is_coroutine}
         self.undecided = undecided
         """Callbacks that are not known to be async."""
         self.tests: list[str] = []
@@ -383,7 +387,6 @@ class Function:
         second one, in which nothing is tested.
         """
         reads = read_in(body)
-        reads["own"] += 1  # by what `fuse` puts around the body
         for part in body:
             reads.subtract(
                 item for node in ast.walk(part) if (item := appended(node)[0])
@@ -493,38 +496,25 @@ def source_loop(node: ast.stmt) -> ast.AsyncFor | None:
     return loop
 
 
-def guarded(body: list[ast.stmt], own: str, step: str = "") -> Any:
-    """Return `body` with a handler that makes of an error what it is nested.
-
-    Except of `own`: a StopAsyncIteration that no generator has let out yet.
-    """
+def guarded(body: list[ast.stmt], step: str = "raise stopped(error)") -> Any:
+    """Return `body` with a handler that makes of an error what it is nested."""
     names = "(StopIteration, StopAsyncIteration)"
-    guard: Any = at(
-        body[0],
-        f"try: pass\nexcept {names} as error: {step}raise stopped(error, {own})",
-    )
+    guard: Any = at(body[0], f"try: pass\nexcept {names} as error: {step}")
     guard.body = body
     return guard
 
 
-def remember_own(node: ast.stmt) -> list[ast.stmt] | None:
-    """Have an ending remember the StopAsyncIteration that it raises itself."""
-    loop = source_loop(node)
-    if loop is None:
-        return None
-    handler = "try: pass\nexcept StopAsyncIteration as error: own = error; raise"
-    note: Any = at(loop, handler)
-    note.body, loop.body = loop.body, [note]
-    return [node]
-
-
-def stopped(error: Exception, own: Exception | None) -> Exception:
+def stopped(
+    ending: Operator[..., Any], error: Exception, *, inside: bool = False
+) -> Exception:
     """Return what nested generators make of an error that would end an iteration.
 
-    An ending is a coroutine, which lets StopAsyncIteration out: that is its `own`.
+    No generator has let it out yet where the operator that called for it handles it
+    itself, `inside`; and an ending is a coroutine, which lets StopAsyncIteration out.
     """
     if isinstance(error, StopAsyncIteration):
-        if error is own:
+        line = raised_at(error).tb_lineno
+        if inside or (iscoroutinefunction(ending.run) and is_call(ending, line)):
             return error
         made = RuntimeError("async generator raised StopAsyncIteration")
     else:
@@ -702,8 +692,12 @@ class Rename(ast.NodeTransformer):
         parts = [inner for part in node.body for inner in ast.walk(part)]
         awaits = any(isinstance(part, ast.Await) for part in parts)
         if node.handlers and (above or awaits):  # they must see what they would nested
-            step = "annotate(error, note); " if above else ""
-            node.body = [guarded(node.body, "own" if above else "error", step)]
+            step = (
+                "annotate(error, note); raise stopped(error)"
+                if above
+                else "raise stopped(error, inside=True)"
+            )
+            node.body = [guarded(node.body, step)]
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
