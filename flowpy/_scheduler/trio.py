@@ -2,16 +2,109 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import trio
+from trio.lowlevel import (
+    Abort,
+    disable_ki_protection,
+    enable_ki_protection,
+    reschedule,
+    spawn_system_task,
+    wait_task_rescheduled,
+)
+
+from flowpy._scheduler._protocol import protect_with
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+    from contextvars import Context
+
+    from flowpy._scheduler._protocol import Gate
+
+protect_with(enable_ki_protection)
+
+
+class TrioGate:
+    """Tasks that wait, as trio's own primitives have them wait."""
+
+    __slots__ = ("parked",)
+
+    def __init__(self) -> None:
+        self.parked: deque[trio.lowlevel.Task] = deque()
+
+    @enable_ki_protection
+    async def park(self) -> None:
+        task = trio.lowlevel.current_task()
+
+        def abort(_: object) -> Abort:
+            self.parked.remove(task)
+            return Abort.SUCCEEDED
+
+        self.parked.append(task)
+        await wait_task_rescheduled(abort)
+
+    async def park_until(self, deadline: float) -> None:
+        # A scope is how trio sets a timer; this one is left before anything is yielded.
+        with trio.CancelScope(deadline=deadline):
+            await self.park()
+
+    @enable_ki_protection
+    def wake(self) -> None:
+        while self.parked:
+            reschedule(self.parked.popleft())
+
+
+@disable_ki_protection
+async def interruptible(fn: Callable[[], Awaitable[object]]) -> None:
+    """Run `fn` so that Ctrl-C ends it; trio keeps it away from system tasks."""
+    await fn()
+
+
+class TrioTask:
+    """A system task of trio, in a scope of its own."""
+
+    __slots__ = ("_scope", "key")
+
+    def __init__(
+        self,
+        fn: Callable[[], Awaitable[object]],
+        ended: Callable[[BaseException | None], object],
+        name: str,
+        context: Context,
+    ) -> None:
+        self._scope = trio.CancelScope()
+        self.key = spawn_system_task(self._run, fn, ended, name=name, context=context)
+
+    async def _run(
+        self,
+        fn: Callable[[], Awaitable[object]],
+        ended: Callable[[BaseException | None], object],
+    ) -> None:
+        error: BaseException | None = None
+        try:
+            with self._scope:
+                await interruptible(fn)
+        except trio.Cancelled:
+            error = RuntimeError("flowpy: trio ended its run while this was going on")
+            raise
+        except BaseException as raised:  # noqa: BLE001 - `ended` gets it
+            error = raised
+        finally:
+            ended(error)
+            error = None  # or it and this frame would keep each other alive
+
+    def cancel(self) -> None:
+        self._scope.cancel()
 
 
 class TrioScheduler:
     """Asks the running trio, at each call: it holds no state."""
+
+    cancelled: type[BaseException] = trio.Cancelled
+    gate = TrioGate
+    spawn = TrioTask
 
     def now(self) -> float:
         return trio.current_time()
@@ -27,3 +120,26 @@ class TrioScheduler:
 
     def caller(self) -> Callable[[Callable[[], object]], object]:
         return trio.lowlevel.current_trio_token().run_sync_soon
+
+    def current_task(self) -> object:
+        return trio.lowlevel.current_task()
+
+    @enable_ki_protection
+    async def join(
+        self,
+        pending: Callable[[], object],
+        gate: Gate,
+        harden: Callable[[], object],
+        *,
+        hard: bool,
+    ) -> None:
+        try:
+            with trio.CancelScope(shield=hard):
+                while pending():
+                    await gate.park()
+        except trio.Cancelled:
+            harden()
+            with trio.CancelScope(shield=True):
+                while pending():
+                    await gate.park()
+            raise
