@@ -17,17 +17,20 @@ Not here: what event loops do for it (`_scheduler`), what operators make of it.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from contextvars import copy_context
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from anyio import current_effective_deadline
+
 from flowpy._iterating import closing, keep_first
 from flowpy._scheduler import Gate, Task, current_scheduler, protected
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
     from types import TracebackType
 
 T = TypeVar("T")
@@ -141,8 +144,7 @@ class Crew:
             return not all(child.ended for child in children)
 
         def harden() -> None:
-            for child in children:
-                child.cancel()
+            cancel(children)
 
         if pending():
             await self.scheduler.join(pending, self._ends, harden, hard=hard)
@@ -180,8 +182,10 @@ class Crew:
             channel.close()
         children = tuple(self._children)
         hard = isinstance(error, self.scheduler.cancelled)
+        if hard:
+            self._cancel_all()
         for child in children:
-            if hard or child.task.key not in self._resting:
+            if not (hard or child.task.key in self._resting):
                 child.cancel()
         try:
             # One that is spawned by another meanwhile is among `_children` too.
@@ -195,8 +199,7 @@ class Crew:
                 keep_first(error, late)
 
     def _cancel_all(self) -> None:
-        for child in tuple(self._children):
-            child.cancel()
+        cancel(tuple(self._children))
 
 
 class Child:
@@ -215,11 +218,15 @@ class Child:
         self._stopping = False
         self.ended = False
 
-    def cancel(self) -> None:
-        """Cancel it, without waiting for its end."""
+    def cancel(self, *, for_good: bool = False) -> None:
+        """Cancel it, without waiting for its end.
+
+        What it awaits is interrupted once, so that its cleanup can wait; `for_good`,
+        that too is interrupted where it has no shield.
+        """
         if not self.ended:
             self._stopping = True
-            self.task.cancel()
+            self.task.cancel(for_good=for_good)
 
     @protected
     def end(self, error: BaseException | None) -> None:
@@ -241,6 +248,16 @@ class Child:
             if not self._needed and isinstance(error, Exception):
                 return
         crew.fail(error)
+
+
+def cancel(children: Collection[Child]) -> None:
+    """Cancel children as the running task has been cancelled.
+
+    A scope of anyio or trio does it for good, `asyncio.Task.cancel` once.
+    """
+    for_good = current_effective_deadline() == -math.inf
+    for child in children:
+        child.cancel(for_good=for_good)
 
 
 class Queue(Generic[T]):

@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Awaitable, Callable
     from contextvars import Context
-    from types import FunctionType
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -44,8 +43,12 @@ class Task(Protocol):
         """What `Scheduler.current_task` returns inside of it."""
         ...
 
-    def cancel(self) -> None:
-        """Cancel it as its event loop does; one that has not begun still begins."""
+    def cancel(self, *, for_good: bool) -> None:
+        """Interrupt what it waits for; one that has not begun still begins.
+
+        Its cleanup can wait, unless it is cancelled `for_good`. What stands in a scope
+        with a shield, of anyio or trio, is let alone.
+        """
         ...
 
 
@@ -129,7 +132,7 @@ def protected(fn: F) -> F:
     return fn
 
 
-def protect_with(mark: Callable[[FunctionType], object]) -> None:
+def protect_with(mark: Callable[[Callable[..., Any]], object]) -> None:
     """Mark what is protected, once the event loop that knows such marks is imported."""
     for fn in _PROTECTED:
-        mark(fn)  # type: ignore[arg-type] - they all are functions
+        mark(fn)

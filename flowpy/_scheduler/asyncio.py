@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import cache
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
 
     from flowpy._scheduler._protocol import Gate
 
-Ended = asyncio.Task[BaseException | None]
-
-_ALIVE: set[Ended] = set()
+_ALIVE: set[asyncio.Task[None]] = set()
 """The background tasks: a loop keeps only weak references to what it runs."""
 
 
@@ -57,11 +56,14 @@ def release(future: asyncio.Future[None]) -> None:
 
 
 class AsyncioTask:
-    """A background task of asyncio, whose result is what its function raised."""
+    """A background task of asyncio.
 
-    __slots__ = ("_ended", "_started", "_stopping", "key")
+    `Task.cancel` would break into cleanup that stands in a scope of anyio with a
+    shield, so it is cancelled by such a scope. That one goes on and on cancelling,
+    until the scope inside gets a shield.
+    """
 
-    key: Ended
+    __slots__ = ("_ended", "_inner", "_outer", "key")
 
     def __init__(
         self,
@@ -70,43 +72,61 @@ class AsyncioTask:
         name: str,
         context: Context,
     ) -> None:
-        self._started = self._stopping = False
-        self._ended = ended
+        scope = kind_of_scope()
+        self._outer, self._inner = scope(), scope()
+        self._ended: Callable[[BaseException | None], object] | None = ended
         loop = asyncio.get_running_loop()
         # Not with `context=`, which not every task factory takes.
-        task = self.key = context.run(loop.create_task, self._run(fn), name=name)
-        if task.done():  # it began at once: so an eager task factory has it
-            self._end(task)
-        else:
-            _ALIVE.add(task)
-            # Not at the end of the coroutine: that of a task which the loop cancels
-            # before its first step never runs.
-            task.add_done_callback(self._end)
+        self.key = context.run(loop.create_task, self._run(fn), name=name)
+        if not self.key.done():  # an eager task factory has begun it at once
+            _ALIVE.add(self.key)
+            self.key.add_done_callback(self._forget)
 
-    async def _run(self, fn: Callable[[], Awaitable[object]]) -> BaseException | None:
-        self._started = True
-        if self._stopping:
-            self.cancel_current()
+    async def _run(self, fn: Callable[[], Awaitable[object]]) -> None:
+        error: BaseException | None = None
         try:
-            await fn()
-        except BaseException as error:  # noqa: BLE001 - `ended` gets it
-            return error
-        return None
+            with self._outer, self._inner:
+                await fn()
+        except BaseException as raised:  # noqa: BLE001 - `ended` gets it
+            error = raised
+        # In its last step, so whoever hears of it finds that it has ended.
+        self._end(error)
+        error = None  # or it and this frame would keep each other alive
 
-    @staticmethod
-    def cancel_current() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel()
+    def _end(self, error: BaseException | None) -> None:
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended(error)
 
-    def _end(self, task: Ended) -> None:
+    def _forget(self, task: asyncio.Task[None]) -> None:
         _ALIVE.discard(task)
-        self._ended(asyncio.CancelledError() if task.cancelled() else task.result())
+        # One that the loop cancelled before its first step has not run at all.
+        self._end(asyncio.CancelledError())
 
-    def cancel(self) -> None:
-        self._stopping = True
-        if self._started:
-            self.key.cancel()
+    def cancel(self, *, for_good: bool) -> None:
+        before = self.key.cancelling()
+        self._outer.cancel()
+        self._inner.shield = False
+        if not for_good:
+            self._once(before, LOOKS)
+
+    def _once(self, before: int, looks: int) -> None:
+        """Make the cancellation the last one, as soon as it has come."""
+        if self.key.cancelling() > before:
+            self._inner.shield = True
+        elif looks:
+            asyncio.get_running_loop().call_soon(self._once, before, looks - 1)
+
+
+@cache
+def kind_of_scope() -> type[anyio.CancelScope]:
+    """Return anyio's class of scopes for asyncio, to find which takes it a while."""
+    return type(anyio.CancelScope())
+
+
+LOOKS = 3
+"""Turns of the loop in which a task that can run will have begun to wait, or ended.
+One that has not then stands behind a shield of its own."""
 
 
 class AsyncioScheduler:
@@ -150,6 +170,8 @@ class AsyncioScheduler:
             except asyncio.CancelledError as error:
                 cancelled = error
                 harden()
+        if cancelled is None and not pending():
+            return
         # The shield, entered and left within this call, is against the scopes of anyio,
         # which cancel again and again. `Task.cancel` comes once each time: passed on.
         with anyio.CancelScope(shield=True):

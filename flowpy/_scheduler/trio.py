@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import trio
 from trio.lowlevel import (
     Abort,
+    add_instrument,
+    current_trio_token,
     disable_ki_protection,
     enable_ki_protection,
+    remove_instrument,
     reschedule,
     spawn_system_task,
     wait_task_rescheduled,
@@ -62,10 +65,24 @@ async def interruptible(fn: Callable[[], Awaitable[object]]) -> None:
     await fn()
 
 
-class TrioTask:
-    """A system task of trio, in a scope of its own."""
+class Look(trio.abc.Instrument):
+    """Sees whether a task is made to run."""
 
-    __slots__ = ("_scope", "key")
+    def __init__(self, task: trio.lowlevel.Task) -> None:
+        self._task = task
+        self.seen = False
+
+    def task_scheduled(self, task: trio.lowlevel.Task) -> None:
+        self.seen |= task is self._task
+
+
+class TrioTask:
+    """A system task of trio, cancelled by a scope of its own.
+
+    A scope goes on and on cancelling, until the scope inside gets a shield.
+    """
+
+    __slots__ = ("_done", "_inner", "_outer", "key")
 
     def __init__(
         self,
@@ -74,7 +91,9 @@ class TrioTask:
         name: str,
         context: Context,
     ) -> None:
-        self._scope = trio.CancelScope()
+        self._outer = trio.CancelScope()
+        self._inner = trio.CancelScope()
+        self._done = False
         self.key = spawn_system_task(self._run, fn, ended, name=name, context=context)
 
     async def _run(
@@ -84,7 +103,7 @@ class TrioTask:
     ) -> None:
         error: BaseException | None = None
         try:
-            with self._scope:
+            with self._outer, self._inner:
                 await interruptible(fn)
         except trio.Cancelled:
             error = RuntimeError("flowpy: trio ended its run while this was going on")
@@ -92,11 +111,40 @@ class TrioTask:
         except BaseException as raised:  # noqa: BLE001 - `ended` gets it
             error = raised
         finally:
+            self._done = True
             ended(error)
             error = None  # or it and this frame would keep each other alive
 
-    def cancel(self) -> None:
-        self._scope.cancel()
+    @enable_ki_protection
+    def cancel(self, *, for_good: bool) -> None:
+        if for_good:
+            self._outer.cancel()
+            self._inner.shield = False
+        else:
+            self._cancel_once(LOOKS)
+
+    @enable_ki_protection
+    def _cancel_once(self, looks: int) -> None:
+        """Cancel it now if it waits, and let it wait again; else try again soon."""
+        if self._done:
+            return
+        look = Look(self.key)
+        add_instrument(look)
+        try:
+            self._outer.cancel()
+            self._inner.shield = False
+        finally:
+            remove_instrument(look)
+        if look.seen:
+            self._inner.shield = True
+        elif looks:
+            self._inner.shield = True
+            current_trio_token().run_sync_soon(self._cancel_once, looks - 1)
+
+
+LOOKS = 3
+"""Turns of the loop in which a task that can run will have begun to wait, or ended.
+One that has not then stands behind a shield of its own."""
 
 
 class TrioScheduler:
@@ -119,7 +167,7 @@ class TrioScheduler:
         await trio.lowlevel.checkpoint()
 
     def caller(self) -> Callable[[Callable[[], object]], object]:
-        return trio.lowlevel.current_trio_token().run_sync_soon
+        return current_trio_token().run_sync_soon
 
     def current_task(self) -> object:
         return trio.lowlevel.current_task()

@@ -221,7 +221,8 @@ async def test_an_endless_plain_iterable_can_be_cancelled(case):
 
     async def collect():
         nonlocal done
-        await outcome_of(case.apply(Flow(count).map(lambda _: 1), plain))
+        with suppress(BufferOverflowError):
+            await outcome_of(case.apply(Flow(count).map(lambda _: 1), plain))
         done = True
 
     async with anyio.create_task_group() as group:
