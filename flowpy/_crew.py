@@ -17,17 +17,20 @@ Not here: what event loops do for it (`_scheduler`), what operators make of it.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from contextvars import copy_context
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from anyio import current_effective_deadline
-
 from flowpy._iterating import closing, keep_first
-from flowpy._scheduler import Gate, Task, current_scheduler, protected
+from flowpy._scheduler import (
+    Gate,
+    Task,
+    current_scheduler,
+    is_for_good,
+    protected,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection
@@ -160,6 +163,13 @@ class Crew:
             channel.close()
         self.arrival.wake()
 
+    def leave(self) -> None:
+        """Say that the running child is about to end by itself."""
+        me = self.scheduler.current_task()
+        for child in self._children:
+            if child.key is me:
+                child.leave()
+
     def check(self) -> None:
         """Raise the error of a child, if there is one."""
         if self.error is not None:
@@ -185,7 +195,7 @@ class Crew:
         if hard:
             self._cancel_all()
         for child in children:
-            if not (hard or child.task.key in self._resting):
+            if not (hard or child.leaving or child.key in self._resting):
                 child.cancel()
         try:
             # One that is spawned by another meanwhile is among `_children` too.
@@ -195,6 +205,7 @@ class Crew:
                 )
         finally:
             late, self.error, self._late = self._late, None, None
+            self._channels.clear()  # or they and the crew would keep each other alive
             if late is not None and late is not error:
                 keep_first(error, late)
 
@@ -205,9 +216,7 @@ class Crew:
 class Child:
     """A background task of a crew."""
 
-    __slots__ = ("_crew", "_feeds", "_needed", "_stopping", "ended", "task")
-
-    task: Task
+    __slots__ = ("_crew", "_feeds", "_needed", "_stopping", "ended", "leaving", "task")
 
     def __init__(
         self, crew: Crew, feeds: Channel[Any] | Line[Any] | None, *, needed: bool
@@ -216,7 +225,13 @@ class Child:
         self._feeds = feeds
         self._needed = needed
         self._stopping = False
-        self.ended = False
+        self.task: Task | None = None
+        self.ended = self.leaving = False
+
+    @property
+    def key(self) -> object:
+        """What the scheduler calls its task."""
+        return self.task and self.task.key
 
     def cancel(self, *, for_good: bool = False) -> None:
         """Cancel it, without waiting for its end.
@@ -224,9 +239,15 @@ class Child:
         What it awaits is interrupted once, so that its cleanup can wait; `for_good`,
         that too is interrupted where it has no shield.
         """
-        if not self.ended:
+        if not self.ended and self.task is not None:
             self._stopping = True
             self.task.cancel(for_good=for_good)
+
+    def leave(self) -> None:
+        """Take note that it is about to end by itself."""
+        self.leaving = True
+        if self.task is not None:
+            self.task.spare()
 
     @protected
     def end(self, error: BaseException | None) -> None:
@@ -234,20 +255,42 @@ class Child:
         crew = self._crew
         self.ended = True
         crew._children.discard(self)
-        if error is not None and not isinstance(error, Gone):
-            self._weigh(error)
+        if error is not None and self._counts(error):
+            crew.fail(error)
         if self._feeds is not None:
             self._feeds.leave()
         crew._ends.wake()
 
-    def _weigh(self, error: BaseException) -> None:
+    def _counts(self, error: BaseException) -> bool:
+        """Tell whether anybody wants to hear of an error.
+
+        Once the child was stopped only that of its cleanup counts: it was raised while
+        the child left by itself, or while the cancellation was being handled. Any other
+        had been on its way before, and is of work that nobody asks for any more.
+        """
         crew = self._crew
-        if self._stopping or crew.closing:
-            if isinstance(error, crew.scheduler.cancelled):
-                return
-            if not self._needed and isinstance(error, Exception):
-                return
-        crew.fail(error)
+        cancelled = crew.scheduler.cancelled
+        if isinstance(error, Gone):
+            return False
+        if not (self._stopping or crew.closing):
+            return True
+        if isinstance(error, cancelled):
+            return False
+        if not isinstance(error, Exception):
+            return True
+        return self._needed and (self.leaving or came_after(error, cancelled))
+
+
+def came_after(error: BaseException, kind: type[BaseException]) -> bool:
+    """Tell whether an error was raised while one of `kind` was being handled."""
+    seen: set[int] = set()
+    earlier = error.__context__
+    while earlier is not None and id(earlier) not in seen:
+        if isinstance(earlier, kind):
+            return True
+        seen.add(id(earlier))
+        earlier = earlier.__context__
+    return False
 
 
 def cancel(children: Collection[Child]) -> None:
@@ -255,7 +298,7 @@ def cancel(children: Collection[Child]) -> None:
 
     A scope of anyio or trio does it for good, `asyncio.Task.cancel` once.
     """
-    for_good = current_effective_deadline() == -math.inf
+    for_good = is_for_good()
     for child in children:
         child.cancel(for_good=for_good)
 
@@ -363,18 +406,25 @@ class Channel(Queue[T]):
         self.arrival.wake()
         return True
 
+    def over(self) -> bool:
+        """Tell a child whether it is to leave, since nobody wants items any more."""
+        if self.ahead:
+            return False
+        self.crew.leave()
+        return True
+
     async def full(self) -> bool:
         """Wait for room, right after an item has made the channel full.
 
         Returns False if nobody wants items any more. If that was so before, the item
         is taken back: or it would come before an error that was raised before it.
         """
-        if not self.ahead:
-            self.items.pop()
-            if self.line is not None:
-                self.line.turns.pop()
-            return False
-        return await self.room()
+        if self.ahead:
+            return await self.room()
+        self.items.pop()
+        if self.line is not None:
+            self.line.turns.pop()
+        return not self.over()
 
     @protected
     async def room(self) -> bool:
@@ -387,7 +437,7 @@ class Channel(Queue[T]):
                 await self._held.park()
         finally:
             resting.discard(me)
-        return self.ahead > 0
+        return not self.over()
 
     # Its reader:
 
@@ -454,8 +504,8 @@ class Line(Queue[T]):
 async def pump(source: AsyncIterator[T], channel: Channel[T]) -> None:
     """Iterate and close a source, and put its items in a channel."""
     async with closing(source):
-        if not channel.ahead:
-            return  # closed before the first step
+        if channel.over():
+            return  # before the first step
         if channel.line is None:
             await fill(source, channel)
         else:

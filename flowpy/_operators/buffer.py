@@ -66,12 +66,12 @@ async def never_waiting(
     dropped = 0
     items = channel.items
     async with closing(source):
-        if not channel.ahead:
+        if channel.over():
             return
         async for x in source:
             if channel.offer(x):
                 continue
-            if not channel.ahead:
+            if channel.over():
                 return
             if on_overflow == "error":
                 message = (

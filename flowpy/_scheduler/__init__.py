@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import anyio
 from typing_extensions import TypeVarTuple
 
-from flowpy._scheduler._protocol import Gate, Scheduler, Task, protected
+from flowpy._scheduler._protocol import (
+    Gate,
+    Scheduler,
+    Task,
+    is_for_good,
+    protected,
+)
 from flowpy._scheduler.asyncio import AsyncioScheduler
 
 if TYPE_CHECKING:
@@ -29,6 +35,7 @@ __all__ = [
     "Task",
     "backend_options",
     "current_scheduler",
+    "is_for_good",
     "protected",
     "run",
 ]

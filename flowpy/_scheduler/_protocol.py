@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from anyio import current_effective_deadline
 
 if TYPE_CHECKING:
     from collections import deque
@@ -49,6 +52,10 @@ class Task(Protocol):
         Its cleanup can wait, unless it is cancelled `for_good`. What stands in a scope
         with a shield, of anyio or trio, is let alone.
         """
+        ...
+
+    def spare(self) -> None:
+        """Cancel it no more, unless for good: it is about to end by itself."""
         ...
 
 
@@ -113,8 +120,9 @@ class Scheduler(Protocol):
     ) -> None:
         """Wait until nothing is pending, which `gate` tells; never leave before.
 
-        A cancellation meanwhile calls `harden`, and is raised at the end. It is `hard`
-        from the beginning if the caller has been cancelled already.
+        Each cancellation meanwhile calls `harden`, and is raised at the end. One by a
+        scope of anyio or trio comes once. It is `hard` from the beginning if the caller
+        has been cancelled already.
         """
         ...
 
@@ -136,3 +144,8 @@ def protect_with(mark: Callable[[Callable[..., Any]], object]) -> None:
     """Mark what is protected, once the event loop that knows such marks is imported."""
     for fn in _PROTECTED:
         mark(fn)
+
+
+def is_for_good() -> bool:
+    """Tell whether a scope has cancelled the running task, as they do: for good."""
+    return current_effective_deadline() == -inf

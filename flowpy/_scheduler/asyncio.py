@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from flowpy._scheduler._protocol import is_for_good
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextvars import Context
@@ -63,7 +65,7 @@ class AsyncioTask:
     until the scope inside gets a shield.
     """
 
-    __slots__ = ("_ended", "_inner", "_outer", "key")
+    __slots__ = ("_ended", "_inner", "_outer", "_spared", "key")
 
     def __init__(
         self,
@@ -74,6 +76,7 @@ class AsyncioTask:
     ) -> None:
         scope = kind_of_scope()
         self._outer, self._inner = scope(), scope()
+        self._spared = False
         self._ended: Callable[[BaseException | None], object] | None = ended
         loop = asyncio.get_running_loop()
         # Not with `context=`, which not every task factory takes.
@@ -104,18 +107,28 @@ class AsyncioTask:
         self._end(asyncio.CancelledError())
 
     def cancel(self, *, for_good: bool) -> None:
-        before = self.key.cancelling()
-        self._outer.cancel()
-        self._inner.shield = False
-        if not for_good:
-            self._once(before, LOOKS)
+        if for_good:
+            self._inner.shield = False
+            self._outer.cancel()
+        else:
+            self._spared = False
+            self._cancel_once(LOOKS)
 
-    def _once(self, before: int, looks: int) -> None:
-        """Make the cancellation the last one, as soon as it has come."""
+    def _cancel_once(self, looks: int) -> None:
+        """Cancel it now if it waits, and let it wait again; else try again soon."""
+        if self._spared or self.key.done():
+            return
+        before = self.key.cancelling()
+        self._inner.shield = False
+        self._outer.cancel()
         if self.key.cancelling() > before:
             self._inner.shield = True
         elif looks:
-            asyncio.get_running_loop().call_soon(self._once, before, looks - 1)
+            self._inner.shield = True
+            asyncio.get_running_loop().call_soon(self._cancel_once, looks - 1)
+
+    def spare(self) -> None:
+        self._spared = self._inner.shield = True
 
 
 @cache
@@ -163,23 +176,22 @@ class AsyncioScheduler:
         hard: bool,
     ) -> None:
         cancelled: asyncio.CancelledError | None = None
-        if not hard:
-            try:
-                while pending():
-                    await gate.park()
-            except asyncio.CancelledError as error:
-                cancelled = error
-                harden()
-        if cancelled is None and not pending():
-            return
-        # The shield, entered and left within this call, is against the scopes of anyio,
-        # which cancel again and again. `Task.cancel` comes once each time: passed on.
-        with anyio.CancelScope(shield=True):
+        shield = hard and is_for_good()
+        try:
             while pending():
                 try:
-                    await gate.park()
+                    if not shield:
+                        await gate.park()
+                        continue
+                    # Entered and left within this call, against the scopes of anyio,
+                    # which cancel again and again; `Task.cancel` still gets through.
+                    with anyio.CancelScope(shield=True):
+                        await gate.park()
                 except asyncio.CancelledError as error:
                     cancelled = error
+                    shield = is_for_good()
                     harden()
-        if cancelled is not None:
-            raise cancelled
+            if cancelled is not None:
+                raise cancelled
+        finally:
+            cancelled = None  # or it and this frame would keep each other alive

@@ -18,7 +18,7 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from flowpy._scheduler._protocol import protect_with
+from flowpy._scheduler._protocol import is_for_good, protect_with
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -82,7 +82,7 @@ class TrioTask:
     A scope goes on and on cancelling, until the scope inside gets a shield.
     """
 
-    __slots__ = ("_done", "_inner", "_outer", "key")
+    __slots__ = ("_done", "_inner", "_outer", "_spared", "key")
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class TrioTask:
     ) -> None:
         self._outer = trio.CancelScope()
         self._inner = trio.CancelScope()
-        self._done = False
+        self._done = self._spared = False
         self.key = spawn_system_task(self._run, fn, ended, name=name, context=context)
 
     async def _run(
@@ -118,21 +118,22 @@ class TrioTask:
     @enable_ki_protection
     def cancel(self, *, for_good: bool) -> None:
         if for_good:
-            self._outer.cancel()
             self._inner.shield = False
+            self._outer.cancel()
         else:
+            self._spared = False
             self._cancel_once(LOOKS)
 
     @enable_ki_protection
     def _cancel_once(self, looks: int) -> None:
         """Cancel it now if it waits, and let it wait again; else try again soon."""
-        if self._done:
+        if self._spared or self._done:
             return
         look = Look(self.key)
         add_instrument(look)
         try:
-            self._outer.cancel()
             self._inner.shield = False
+            self._outer.cancel()
         finally:
             remove_instrument(look)
         if look.seen:
@@ -140,6 +141,9 @@ class TrioTask:
         elif looks:
             self._inner.shield = True
             current_trio_token().run_sync_soon(self._cancel_once, looks - 1)
+
+    def spare(self) -> None:
+        self._spared = self._inner.shield = True
 
 
 LOOKS = 3
@@ -181,13 +185,18 @@ class TrioScheduler:
         *,
         hard: bool,
     ) -> None:
+        cancelled: trio.Cancelled | None = None
+        shield = hard and is_for_good()
         try:
-            with trio.CancelScope(shield=hard):
-                while pending():
-                    await gate.park()
-        except trio.Cancelled:
-            harden()
-            with trio.CancelScope(shield=True):
-                while pending():
-                    await gate.park()
-            raise
+            while pending():
+                try:
+                    with trio.CancelScope(shield=shield):
+                        await gate.park()
+                except trio.Cancelled as error:
+                    cancelled = error
+                    shield = is_for_good()
+                    harden()
+            if cancelled is not None:
+                raise cancelled
+        finally:
+            cancelled = None  # or it and this frame would keep each other alive
