@@ -7,13 +7,19 @@
 from __future__ import annotations
 
 from flowpy._decorators import flow
-from flowpy._errors import FlowConsumedError, FlowEmptyError, FlowError
+from flowpy._errors import (
+    BufferOverflowError,
+    FlowConsumedError,
+    FlowEmptyError,
+    FlowError,
+)
 from flowpy._flow import Flow
 from flowpy._scheduler import run
 from flowpy._types import SKIP, Skip
 
 __all__ = (
     "SKIP",
+    "BufferOverflowError",
     "Flow",
     "FlowConsumedError",
     "FlowEmptyError",
@@ -25,5 +31,14 @@ __all__ = (
 
 __version__ = "0.1.0"
 
-for _public in (Flow, FlowConsumedError, FlowEmptyError, FlowError, Skip, flow, run):
+for _public in (
+    BufferOverflowError,
+    Flow,
+    FlowConsumedError,
+    FlowEmptyError,
+    FlowError,
+    Skip,
+    flow,
+    run,
+):
     _public.__module__ = "flowpy"  # where users find them

@@ -100,20 +100,39 @@ class Chain:
             2   .retry(3)  # a seam: collects everything above it again
             3   .take(9)
             functions: 0-1, 2, 3; all in the collecting task; no buffer
+            >>> print(Flow.of(1, 2).map(str).buffer(9).take(9).explain())
+            0 Flow.of(1, 2)
+            1   .map(str)
+            2   .buffer(9)  # a seam: runs upstream in a task of its own; at most 9 items wait
+            3   .take(9)
+            functions: 0-1, 2, 3; in tasks of their own: 0-1; in the collecting task: 2-3; buffers: 2
 
         Source: the `explain` of polars and of SQL.
         """
         lines: list[str] = []
         for k, (stage, own) in enumerate(zip(self._stages, self._values, strict=True)):
             indent = "  ." if k else ""
-            reason = f"  # a seam: {stage.seam}" if stage.seam else ""
+            reason = f"  # a seam: {stage.reason(own)}" if stage.seam else ""
             lines.append(f"{k} {indent}{stage.describe(type(self), own)}{reason}")
-        functions = [
-            f"{run.start}"
-            if run.stop == run.start + 1
-            else f"{run.start}-{run.stop - 1}"
-            for run in cut(self._stages, ENABLED)
-        ]
-        plan = f"functions: {', '.join(functions)}"
-        lines.append(f"{plan}; all in the collecting task; no buffer")
+        runs = cut(self._stages, ENABLED)
+        functions = ", ".join(numbers(range(run.start, run.stop)) for run in runs)
+        lines.append(f"functions: {functions}; {self._tasks()}")
         return "\n".join(lines)
+
+    def _tasks(self) -> str:
+        """Return in which tasks the stages run, and which of them have buffers."""
+        crews = [k for k, stage in enumerate(self._stages) if stage.holds]
+        if not crews:
+            return "all in the collecting task; no buffer"
+        *own, last = map(range, [0, *crews], [*crews, len(self._stages)])
+        return (
+            f"in tasks of their own: {', '.join(map(numbers, own))}; "
+            f"in the collecting task: {numbers(last)}; "
+            f"buffers: {', '.join(map(str, crews))}"
+        )
+
+
+def numbers(stages: range) -> str:
+    """Return the numbers of some stages that follow each other."""
+    first, last = stages[0], stages[-1]
+    return f"{first}" if first == last else f"{first}-{last}"

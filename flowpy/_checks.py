@@ -83,6 +83,14 @@ def check_type(name: str, value: object, *types: type) -> None:
         raise TypeError(message)
 
 
+def check_choice(name: str, value: object, *choices: object) -> None:
+    """Check that `value` is one of `choices`."""
+    if value not in choices:
+        expected = ", ".join(map(repr, choices))
+        message = f"{name} must be one of {expected}; got {value!r}"
+        raise ValueError(message)
+
+
 def check_level(name: str, value: int | str) -> int:
     """Return the number of a logging level, given by number or name."""
     check_type(name, value, int, str)

@@ -16,3 +16,7 @@ class FlowConsumedError(FlowError, RuntimeError):
 
 class FlowEmptyError(FlowError, LookupError):
     """An ending that needs an item got none and had no default."""
+
+
+class BufferOverflowError(FlowError):
+    """An item came for a buffer that was full, and was told to raise then."""

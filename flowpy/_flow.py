@@ -17,6 +17,7 @@ from typing import (
     Never,
     ParamSpec,
     TypeGuard,
+    get_args,
     overload,
 )
 
@@ -28,6 +29,7 @@ from flowpy._callbacks import equals, itself
 from flowpy._chain import Chain, Stages, Values
 from flowpy._checks import (
     check_callable,
+    check_choice,
     check_count,
     check_duration,
     check_error_types,
@@ -39,6 +41,7 @@ from flowpy._checks import (
 )
 from flowpy._iterating import closing
 from flowpy._operators import (
+    buffer,
     combine,
     group,
     lifecycle,
@@ -81,8 +84,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
     """Items that arrive over time, and the chain of operators on them.
 
     A flow is cold: building a chain runs nothing, each collection starts from the
-    source again. It is pulled, in order, one item at a time, in the collecting task;
-    who iterates closes, however the collection ends.
+    source again. It is pulled, in order, one item at a time, in the collecting task,
+    but where an operator says that it runs tasks of its own; who iterates closes,
+    however the collection ends.
 
     Args:
         source: An async iterable, an iterable, or a function of no arguments that
@@ -908,6 +912,37 @@ class Flow(Terminals[T_co], Generic[T_co]):
         return as_flow(self)._then(combine.end_with, items)
 
     @overload
+    def merge(self, other: FlowLike[U], o2: FlowLike[U2], /) -> Flow[T_co | U | U2]: ...
+    @overload
+    def merge(self, *others: FlowLike[U]) -> Flow[T_co | U]: ...
+    def merge(self, *others: FlowLike[Any]) -> Flow[Any]:
+        """Give the items of all flows as they come.
+
+        ::
+
+            source       a---b-|
+            other        --1-----2|
+            merge(other) a-1-b---2|
+
+        Args:
+            others: Flows, async iterables or iterables. Each flow runs in a task of
+                its own, from the first pull on.
+
+        Shape: all items of all flows in the order of arrival; ends when all have. Each
+            runs at most 16 items ahead of what was taken of it.
+
+        Raises:
+            TypeError: at the call, if one cannot be iterated.
+
+        Example:
+            >>> run(Flow.of(1, 2).merge([3]).to_set)
+            {1, 2, 3}
+
+        Source: Kotlin Flow `merge`; RxJS `merge`.
+        """
+        return as_flow(self)._then(combine.merge, flows(others))
+
+    @overload
     def zip(self, *, strict: bool = False) -> Flow[tuple[T_co]]: ...
     @overload
     def zip(
@@ -988,6 +1023,62 @@ class Flow(Terminals[T_co], Generic[T_co]):
         Source: the recipe `roundrobin` of Python's itertools.
         """
         return as_flow(self)._then(combine.interleave, flows(others))
+
+    # --------------------------------------------------------------------- buffer
+
+    def buffer(
+        self, capacity: int = 64, *, on_overflow: buffer.Overflow = "suspend"
+    ) -> Flow[T_co]:
+        """Run everything above in a task of its own, ahead of what is below.
+
+        Args:
+            capacity: How many items may wait; >= 0. With 0 each is handed over before
+                the next one is pulled.
+            on_overflow: What becomes of an item that comes for a full buffer:
+                `"suspend"` has it wait, and upstream with it; `"drop_oldest"` puts it
+                in the place of the oldest that waits; `"drop_latest"` drops it;
+                `"error"` raises. All but the first need a capacity of at least 1.
+
+        Shape: n items in, n out (fewer with one that drops), in order. Upstream runs at
+            most `capacity + 1` items ahead, unless it is not to wait. Runs 1 task.
+
+        Raises:
+            TypeError: at the call, if `capacity` is not an integer.
+            ValueError: at the call, if `capacity` is too small, or there is no such
+                `on_overflow`.
+            BufferOverflowError: while running, after the items that wait, if
+                `on_overflow` is `"error"`.
+
+        Example:
+            >>> run(Flow(range(5)).buffer(2, on_overflow="drop_oldest").to_list)
+            [3, 4]
+
+        Source: Kotlin Flow `buffer`.
+        """
+        check_choice("on_overflow", on_overflow, *get_args(buffer.Overflow))
+        if on_overflow == "suspend":
+            return self._then(buffer.buffer, check_count("capacity", capacity))
+        at_least_1 = check_count("capacity", capacity, 1)
+        return self._then(buffer.buffer_or_drop, at_least_1, on_overflow)
+
+    def conflate(self) -> Flow[T_co]:
+        """Let only the newest item wait: a slow reader skips the others.
+
+        ::
+
+            source      abc-d---|
+            slow reader a---c---d|
+
+        Shape: n items in, 1..n out, in order; the last one is among them. Upstream
+            never waits. Holds 1 item, runs 1 task.
+
+        Example:
+            >>> run(Flow(range(5)).conflate().to_list)
+            [4]
+
+        Source: Kotlin Flow `conflate`.
+        """
+        return self._then(buffer.conflate)
 
     # ------------------------------------------------------ errors and life cycle
 

@@ -41,6 +41,7 @@ class Operator(Generic[P, R_co]):
     __slots__ = (
         "callbacks",
         "fixed",
+        "holds",
         "method",
         "params",
         "reopens",
@@ -59,6 +60,7 @@ class Operator(Generic[P, R_co]):
         *,
         method: str = "",
         seam: str = "",
+        holds: str = "",
         show: Show | None = None,
         fixed: Mapping[str, object] = {},
     ) -> None:
@@ -67,6 +69,7 @@ class Operator(Generic[P, R_co]):
         self.run = run
         self.method = method or run.__name__
         self.seam = seam
+        self.holds = holds
         self.show = show
         self.fixed = dict(fixed)
         self.reopens = params[:1] == ("reopen",)
@@ -100,6 +103,13 @@ class Operator(Generic[P, R_co]):
         run: Callable[..., R_co] = self.run
         return run(*above, *ready)
 
+    def reason(self, values: tuple[object, ...]) -> str:
+        """Return why it is a seam, and what it holds, with these `values`."""
+        if not self.holds:
+            return self.seam
+        given = dict(zip(self.params, values, strict=True))
+        return f"{self.seam}; {self.holds.format(**given)}"
+
     def describe(self, owner: type, values: tuple[object, ...]) -> str:
         """Return the call of `owner`'s method that made a stage with these `values`."""
         if isinstance(self.show, str):
@@ -128,7 +138,12 @@ class Operator(Generic[P, R_co]):
 def operator(run: Callable[P, R_co], /) -> Operator[P, R_co]: ...
 @overload
 def operator(
-    *, method: str = "", seam: str = "", show: Show | None = None, **fixed: object
+    *,
+    method: str = "",
+    seam: str = "",
+    holds: str = "",
+    show: Show | None = None,
+    **fixed: object,
 ) -> Callable[[Callable[P, R_co]], Operator[P, R_co]]: ...
 def operator(
     run: Callable[..., Any] | None = None,
@@ -136,6 +151,7 @@ def operator(
     *,
     method: str = "",
     seam: str = "",
+    holds: str = "",
     show: Show | None = None,
     **fixed: object,
 ) -> Any:
@@ -145,12 +161,16 @@ def operator(
         run: The function.
         method: The method of Flow that it serves, if that has another name.
         seam: Why it is not in the form that can be fused, if it is not.
+        holds: What waits in it, if upstream runs in a task of its own: a template for
+            the names of its arguments.
         show: How its stage reads in a chain, if it serves no method: a template for
             the arguments, or a function of them.
         fixed: Arguments of the method for which this operator stands.
     """
     if run is None:
-        return partial(Operator, method=method, seam=seam, show=show, fixed=fixed)
+        return partial(
+            Operator, method=method, seam=seam, holds=holds, show=show, fixed=fixed
+        )
     return Operator(run)
 
 

@@ -104,6 +104,14 @@ SAME = [
     "Flow.of(1).zip(Flow.of(2))",
     "Flow.of(1).zip(Flow.of(2), Flow.of(3), strict=True)",
     "Flow.of(1).interleave(Flow.of(2).map(str))",
+    "Flow.of(1).merge(Flow.of(2).map(str))",
+    # Buffer
+    "Flow.of(1).buffer()",
+    "Flow.of(1).buffer(0)",
+    "Flow.of(1).buffer(9)",
+    "Flow.of(1).buffer(9, on_overflow='error')",
+    "Flow.of(1).buffer(on_overflow='drop_oldest')",
+    "Flow.of(1).conflate()",
     # Errors and life cycle
     "Flow.of(1).catch(OSError)",
     "Flow.of(1).catch(OSError, KeyError, handler=print)",
@@ -279,6 +287,31 @@ def test_explain_says_where_the_seams_are_and_why():
         "9   .take(3)",
         plan("0, 1, 2, 3, 4, 5, 6, 7, 8-9", 10),
     )
+
+
+def test_explain_says_what_runs_in_tasks_of_its_own_and_where_items_wait():
+    chain = Flow.of(1).map(str).buffer(9).take(9).merge([2]).conflate()
+
+    assert chain.explain().splitlines()[2:] == [
+        (
+            "2   .buffer(9)  # a seam: runs upstream in a task of its own; "
+            "at most 9 items wait"
+        ),
+        "3   .take(9)",
+        (
+            "4   .merge(Flow(list))  # a seam: runs each flow in a task of its own; "
+            "at most 16 items of each wait"
+        ),
+        (
+            "5   .conflate()  # a seam: runs upstream in a task of its own; "
+            "at most 1 item waits"
+        ),
+        (
+            f"functions: {'0-1' if ENABLED else '0, 1'}, 2, 3, 4, 5; "
+            "in tasks of their own: 0-1, 2-3, 4; in the collecting task: 5; "
+            "buffers: 2, 4, 5"
+        ),
+    ]
 
 
 def test_neither_repr_nor_explain_runs_anything():

@@ -9,6 +9,7 @@ import asyncio
 from itertools import count
 
 import pytest
+import pytest_asyncio
 
 from flowpy import Flow
 
@@ -63,3 +64,25 @@ def test_a_flow_over_an_endless_iterable_can_be_timed_out_on_trio():
 
     assert trio.run(main)
     assert [type(error) for error in ended] == [trio.Cancelled]
+
+
+@pytest_asyncio.fixture
+async def opened_by_a_fixture():
+    closed = []
+
+    async def source():
+        try:
+            for n in count():
+                await asyncio.sleep(0)
+                yield n
+        finally:
+            closed.append("source")
+
+    async with Flow(source).buffer().merge(Flow.never()).open() as items:
+        yield items
+    assert closed == ["source"]
+
+
+@pytest.mark.asyncio
+async def test_a_fixture_may_open_a_flow_with_tasks_of_its_own(opened_by_a_fixture):
+    assert [await anext(opened_by_a_fixture) for _ in range(3)] == [0, 1, 2]

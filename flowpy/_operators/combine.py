@@ -1,4 +1,4 @@
-"""Operators over several flows: concat, interleave, zip and their kin.
+"""Operators over several flows: concat, merge, zip and their kin.
 
 The other flows come as async iterables that can be collected again.
 """
@@ -9,6 +9,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
+from flowpy._crew import Crew, Line
 from flowpy._iterating import closing
 from flowpy._operator import operator
 from flowpy._types import MISSING, Items
@@ -17,6 +18,9 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 Others = tuple[AsyncIterable[T], ...]
+
+AHEAD = 16
+"""Items that each of several flows may be ahead: enough to make switches rare."""
 
 
 @operator
@@ -46,6 +50,24 @@ async def end_with(source: Items[T], items: tuple[U, ...]) -> Items[T | U]:
             yield x
     for y in items:
         yield y
+
+
+@operator(
+    seam="runs each flow in a task of its own", holds="at most 16 items of each wait"
+)
+async def merge(source: Items[T], others: Others[U]) -> Items[T | U]:
+    async with Crew("merge") as crew:
+        line: Line[T | U] = crew.line()
+        sources: list[AsyncIterator[T | U]] = [source, *map(aiter, others)]
+        for items in sources:
+            crew.pump(items, line.channel(AHEAD))
+        turns = line.turns
+        while turns or await line.more():
+            channel = turns.popleft()
+            x = channel.items.popleft()
+            if channel.parked:
+                channel.release()
+            yield x
 
 
 @operator(seam="pulls its flows in turn")

@@ -16,13 +16,29 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import anyio
 from typing_extensions import TypeVarTuple
 
-from flowpy._scheduler._protocol import Scheduler
+from flowpy._scheduler._protocol import (
+    Gate,
+    Scheduler,
+    Task,
+    is_for_good,
+    protected,
+)
 from flowpy._scheduler.asyncio import AsyncioScheduler
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Backend", "Scheduler", "backend_options", "current_scheduler", "run"]
+__all__ = [
+    "Backend",
+    "Gate",
+    "Scheduler",
+    "Task",
+    "backend_options",
+    "current_scheduler",
+    "is_for_good",
+    "protected",
+    "run",
+]
 
 R = TypeVar("R")
 Args = TypeVarTuple("Args")

@@ -3,14 +3,151 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from functools import cache
 from typing import TYPE_CHECKING
 
+import anyio
+
+from flowpy._scheduler._protocol import is_for_good
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+    from contextvars import Context
+
+    from flowpy._scheduler._protocol import Gate
+
+_ALIVE: set[asyncio.Task[None]] = set()
+"""The background tasks: a loop keeps only weak references to what it runs."""
+
+
+class AsyncioGate:
+    """Tasks that wait, each for a future of its own."""
+
+    __slots__ = ("_loop", "parked")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.parked: deque[asyncio.Future[None]] = deque()
+
+    def park(self) -> Awaitable[None]:
+        future: asyncio.Future[None] = self._loop.create_future()
+        self.parked.append(future)
+        return future
+
+    async def park_until(self, deadline: float) -> None:
+        future: asyncio.Future[None] = self._loop.create_future()
+        self.parked.append(future)
+        timer = self._loop.call_at(deadline, release, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+            if future in self.parked:
+                self.parked.remove(future)
+
+    def wake(self) -> None:
+        while self.parked:
+            release(self.parked.popleft())
+
+
+def release(future: asyncio.Future[None]) -> None:
+    """Let the task that waits for `future` go on."""
+    if not future.done():  # it may have been cancelled, and not yet have noticed
+        future.set_result(None)
+
+
+class AsyncioTask:
+    """A background task of asyncio.
+
+    `Task.cancel` would break into cleanup that stands in a scope of anyio with a
+    shield, so it is cancelled by such a scope. That one goes on and on cancelling,
+    until the scope inside gets a shield.
+    """
+
+    __slots__ = ("_ended", "_inner", "_outer", "_spared", "key")
+
+    def __init__(
+        self,
+        fn: Callable[[], Awaitable[object]],
+        ended: Callable[[BaseException | None], object],
+        name: str,
+        context: Context,
+    ) -> None:
+        scope = kind_of_scope()
+        self._outer, self._inner = scope(), scope()
+        self._spared = False
+        self._ended: Callable[[BaseException | None], object] | None = ended
+        loop = asyncio.get_running_loop()
+        # Not with `context=`, which not every task factory takes.
+        self.key = context.run(loop.create_task, self._run(fn), name=name)
+        if not self.key.done():  # an eager task factory has begun it at once
+            _ALIVE.add(self.key)
+            self.key.add_done_callback(self._forget)
+
+    async def _run(self, fn: Callable[[], Awaitable[object]]) -> None:
+        error: BaseException | None = None
+        try:
+            with self._outer, self._inner:
+                await fn()
+        except BaseException as raised:  # noqa: BLE001 - `ended` gets it
+            error = raised
+        # In its last step, so whoever hears of it finds that it has ended.
+        self._end(error)
+        error = None  # or it and this frame would keep each other alive
+
+    def _end(self, error: BaseException | None) -> None:
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended(error)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        _ALIVE.discard(task)
+        # One that the loop cancelled before its first step has not run at all.
+        self._end(asyncio.CancelledError())
+
+    def cancel(self, *, for_good: bool) -> None:
+        if for_good:
+            self._inner.shield = False
+            self._outer.cancel()
+        else:
+            self._spared = False
+            self._cancel_once(LOOKS)
+
+    def _cancel_once(self, looks: int) -> None:
+        """Cancel it now if it waits, and let it wait again; else try again soon."""
+        if self._spared or self.key.done():
+            return
+        before = self.key.cancelling()
+        self._inner.shield = False
+        self._outer.cancel()
+        if self.key.cancelling() > before:
+            self._inner.shield = True
+        elif looks:
+            self._inner.shield = True
+            asyncio.get_running_loop().call_soon(self._cancel_once, looks - 1)
+
+    def spare(self) -> None:
+        self._spared = self._inner.shield = True
+
+
+@cache
+def kind_of_scope() -> type[anyio.CancelScope]:
+    """Return anyio's class of scopes for asyncio, to find which takes it a while."""
+    return type(anyio.CancelScope())
+
+
+LOOKS = 3
+"""Turns of the loop in which a task that can run will have begun to wait, or ended.
+One that has not then stands behind a shield of its own."""
 
 
 class AsyncioScheduler:
     """Asks the running loop, at each call: it holds no state."""
+
+    cancelled: type[BaseException] = asyncio.CancelledError
+    gate = AsyncioGate
+    spawn = AsyncioTask
 
     def now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -26,3 +163,35 @@ class AsyncioScheduler:
 
     def caller(self) -> Callable[[Callable[[], object]], object]:
         return asyncio.get_running_loop().call_soon_threadsafe
+
+    def current_task(self) -> object:
+        return asyncio.current_task()
+
+    async def join(
+        self,
+        pending: Callable[[], object],
+        gate: Gate,
+        harden: Callable[[], object],
+        *,
+        hard: bool,
+    ) -> None:
+        cancelled: asyncio.CancelledError | None = None
+        shield = hard and is_for_good()
+        try:
+            while pending():
+                try:
+                    if not shield:
+                        await gate.park()
+                        continue
+                    # Entered and left within this call, against the scopes of anyio,
+                    # which cancel again and again; `Task.cancel` still gets through.
+                    with anyio.CancelScope(shield=True):
+                        await gate.park()
+                except asyncio.CancelledError as error:
+                    cancelled = error
+                    shield = is_for_good()
+                    harden()
+            if cancelled is not None:
+                raise cancelled
+        finally:
+            cancelled = None  # or it and this frame would keep each other alive

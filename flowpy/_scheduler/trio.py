@@ -2,16 +2,161 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import trio
+from trio.lowlevel import (
+    Abort,
+    add_instrument,
+    current_trio_token,
+    disable_ki_protection,
+    enable_ki_protection,
+    remove_instrument,
+    reschedule,
+    spawn_system_task,
+    wait_task_rescheduled,
+)
+
+from flowpy._scheduler._protocol import is_for_good, protect_with
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+    from contextvars import Context
+
+    from flowpy._scheduler._protocol import Gate
+
+protect_with(enable_ki_protection)
+
+
+class TrioGate:
+    """Tasks that wait, as trio's own primitives have them wait."""
+
+    __slots__ = ("parked",)
+
+    def __init__(self) -> None:
+        self.parked: deque[trio.lowlevel.Task] = deque()
+
+    @enable_ki_protection
+    async def park(self) -> None:
+        task = trio.lowlevel.current_task()
+
+        def abort(_: object) -> Abort:
+            self.parked.remove(task)
+            return Abort.SUCCEEDED
+
+        self.parked.append(task)
+        await wait_task_rescheduled(abort)
+
+    async def park_until(self, deadline: float) -> None:
+        # A scope is how trio sets a timer; this one is left before anything is yielded.
+        with trio.CancelScope(deadline=deadline):
+            await self.park()
+
+    @enable_ki_protection
+    def wake(self) -> None:
+        while self.parked:
+            reschedule(self.parked.popleft())
+
+
+@disable_ki_protection
+async def interruptible(fn: Callable[[], Awaitable[object]]) -> None:
+    """Run `fn` so that Ctrl-C ends it; trio keeps it away from system tasks."""
+    await fn()
+
+
+class Look(trio.abc.Instrument):
+    """Sees whether a task is made to run."""
+
+    def __init__(self, task: trio.lowlevel.Task) -> None:
+        self._task = task
+        self.seen = False
+
+    def task_scheduled(self, task: trio.lowlevel.Task) -> None:
+        self.seen |= task is self._task
+
+
+class TrioTask:
+    """A system task of trio, cancelled by a scope of its own.
+
+    A scope goes on and on cancelling, until the scope inside gets a shield.
+    """
+
+    __slots__ = ("_done", "_inner", "_outer", "_spared", "key")
+
+    def __init__(
+        self,
+        fn: Callable[[], Awaitable[object]],
+        ended: Callable[[BaseException | None], object],
+        name: str,
+        context: Context,
+    ) -> None:
+        self._outer = trio.CancelScope()
+        self._inner = trio.CancelScope()
+        self._done = self._spared = False
+        self.key = spawn_system_task(self._run, fn, ended, name=name, context=context)
+
+    async def _run(
+        self,
+        fn: Callable[[], Awaitable[object]],
+        ended: Callable[[BaseException | None], object],
+    ) -> None:
+        error: BaseException | None = None
+        try:
+            with self._outer, self._inner:
+                await interruptible(fn)
+        except trio.Cancelled:
+            error = RuntimeError("flowpy: trio ended its run while this was going on")
+            raise
+        except BaseException as raised:  # noqa: BLE001 - `ended` gets it
+            error = raised
+        finally:
+            self._done = True
+            ended(error)
+            error = None  # or it and this frame would keep each other alive
+
+    @enable_ki_protection
+    def cancel(self, *, for_good: bool) -> None:
+        if for_good:
+            self._inner.shield = False
+            self._outer.cancel()
+        else:
+            self._spared = False
+            self._cancel_once(LOOKS)
+
+    @enable_ki_protection
+    def _cancel_once(self, looks: int) -> None:
+        """Cancel it now if it waits, and let it wait again; else try again soon."""
+        if self._spared or self._done:
+            return
+        look = Look(self.key)
+        add_instrument(look)
+        try:
+            self._inner.shield = False
+            self._outer.cancel()
+        finally:
+            remove_instrument(look)
+        if look.seen:
+            self._inner.shield = True
+        elif looks:
+            self._inner.shield = True
+            current_trio_token().run_sync_soon(self._cancel_once, looks - 1)
+
+    def spare(self) -> None:
+        self._spared = self._inner.shield = True
+
+
+LOOKS = 3
+"""Turns of the loop in which a task that can run will have begun to wait, or ended.
+One that has not then stands behind a shield of its own."""
 
 
 class TrioScheduler:
     """Asks the running trio, at each call: it holds no state."""
+
+    cancelled: type[BaseException] = trio.Cancelled
+    gate = TrioGate
+    spawn = TrioTask
 
     def now(self) -> float:
         return trio.current_time()
@@ -26,4 +171,32 @@ class TrioScheduler:
         await trio.lowlevel.checkpoint()
 
     def caller(self) -> Callable[[Callable[[], object]], object]:
-        return trio.lowlevel.current_trio_token().run_sync_soon
+        return current_trio_token().run_sync_soon
+
+    def current_task(self) -> object:
+        return trio.lowlevel.current_task()
+
+    @enable_ki_protection
+    async def join(
+        self,
+        pending: Callable[[], object],
+        gate: Gate,
+        harden: Callable[[], object],
+        *,
+        hard: bool,
+    ) -> None:
+        cancelled: trio.Cancelled | None = None
+        shield = hard and is_for_good()
+        try:
+            while pending():
+                try:
+                    with trio.CancelScope(shield=shield):
+                        await gate.park()
+                except trio.Cancelled as error:
+                    cancelled = error
+                    shield = is_for_good()
+                    harden()
+            if cancelled is not None:
+                raise cancelled
+        finally:
+            cancelled = None  # or it and this frame would keep each other alive

@@ -6,6 +6,7 @@ The laws in this folder run over this table. One that is not in it fails
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -31,6 +32,8 @@ class Case:
     """What it gives for the items None, None; an exception class if it raises."""
     first_pulls: int = 1
     """How many items it pulls for its first one."""
+    ahead: float = 0
+    """How many more its tasks may have pulled that nobody took; without a bound, inf."""
     calls: Literal["no", "on items", "at start", "at end", "if empty", "on error"] = (
         "no"
     )
@@ -402,12 +405,66 @@ COMBINE = (
         first_pulls=2,
     ),
     Case(
+        "merge",
+        lambda f, c: f.merge([], Flow.empty()),
+        gives=[1, 2, 3, 4],
+        ahead=16,
+        bad=not_iterable("merge"),
+    ),
+    Case(
         "interleave",
         lambda f, c: f.interleave("ab"),
         gives=[1, "a", 2, "b", 3, 4],
         empty=["a", "b"],
         nones=[None, "a", None, "b"],
         bad=not_iterable("interleave"),
+    ),
+)
+
+BUFFER = (
+    Case(
+        "buffer",
+        lambda f, c: f.buffer(),
+        gives=[1, 2, 3, 4],
+        ahead=65,
+        bad=(
+            (lambda f: f.buffer(-1), ValueError, "capacity"),
+            (lambda f: f.buffer(1.5), TypeError, "capacity"),
+            (lambda f: f.buffer(0, on_overflow="error"), ValueError, "capacity"),
+            (lambda f: f.buffer(on_overflow="drop"), ValueError, "on_overflow"),
+            (lambda f: f.buffer(on_overflow=None), ValueError, "on_overflow"),
+        ),
+    ),
+    Case(
+        "buffer(0)",
+        lambda f, c: f.buffer(0),
+        gives=[1, 2, 3, 4],
+        ahead=1,
+    ),
+    Case(
+        "buffer(drop_oldest)",
+        lambda f, c: f.buffer(2, on_overflow="drop_oldest"),
+        gives=[3, 4],
+        ahead=math.inf,
+    ),
+    Case(
+        "buffer(drop_latest)",
+        lambda f, c: f.buffer(2, on_overflow="drop_latest"),
+        gives=[1, 2],
+        ahead=math.inf,
+    ),
+    Case(
+        "buffer(error)",
+        lambda f, c: f.buffer(4, on_overflow="error"),
+        gives=[1, 2, 3, 4],
+        ahead=4,
+    ),
+    Case(
+        "conflate",
+        lambda f, c: f.conflate(),
+        gives=[4],
+        nones=[None],
+        ahead=math.inf,
     ),
 )
 
@@ -679,6 +736,7 @@ OPERATORS = (
     *SELECT_AND_LIMIT,
     *GROUP,
     *COMBINE,
+    *BUFFER,
     *ERRORS_AND_LIFE_CYCLE,
 )
 CASES = (*OPERATORS, *ENDINGS)

@@ -299,3 +299,107 @@ async def test_interleave_pulls_a_flow_only_in_its_turn():
         *("a gives 1", "b gives 3", "a gives 2")
     ]
     assert sorted(seen[-2:]) == ["a is closed", "b is closed"]
+
+
+# ----------------------------------------------------------------------------- merge
+
+
+def at(*times):
+    """Make a flow that gives each of these times when it comes."""
+
+    @flow
+    async def source():
+        start = anyio.current_time()
+        for time in times:
+            await anyio.sleep(start + time - anyio.current_time())
+            yield time
+
+    return source()
+
+
+async def test_merged_items_come_as_they_arrive():
+    merged = at(1, 4, 6).merge(at(2, 3, 7), at(5))
+
+    assert await merged.to_list() == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_a_slow_reader_gets_merged_items_in_the_order_of_their_arrival():
+    seen = []
+
+    async def take(item):
+        seen.append(item)
+        await anyio.sleep(10)
+
+    await at(1, 4, 6).merge(at(2, 3, 7), at(5)).collect(take)
+
+    assert seen == [1, 2, 3, 4, 5, 6, 7]
+
+
+@given(LISTS, OTHERS)
+async def test_merge_gives_all_items_and_keeps_the_order_of_each_flow(first, others):
+    flows = [
+        Flow(items).map(lambda item, k=k: (k, item))
+        for k, items in enumerate([first, *others])
+    ]
+    merged = await Flow.merge(*flows).to_list()
+
+    for k, items in enumerate([first, *others]):
+        assert [item for number, item in merged if number == k] == items
+
+
+@pytest.mark.parametrize("taken", [1, 8, 40])
+async def test_each_merged_flow_is_pulled_16_items_ahead(taken):
+    pulled = {"a": 0, "b": 0}
+    seen = {"a": 0, "b": 0}
+
+    async def numbers(name):
+        for _ in range(1000):
+            pulled[name] += 1
+            yield name
+
+    merged = Flow(lambda: numbers("a")).merge(Flow(lambda: numbers("b")))
+    async with merged.open() as items:
+        for _ in range(taken):
+            seen[await anext(items)] += 1
+            await anyio.sleep(1)
+
+        assert pulled == {name: seen[name] + 16 for name in "ab"}
+
+
+async def test_a_flow_that_never_waits_does_not_starve_the_others():
+    async def busy():
+        while True:
+            yield "busy"
+
+    merged = Flow(busy).merge(at(0).map(str), ["plain"])
+    items = await merged.take(100).to_list()
+
+    assert {"0", "plain"} < set(items)
+
+
+async def test_merged_flows_end_when_all_have_ended():
+    start = anyio.current_time()
+
+    assert await at(1).merge(at(3), Flow.empty()).to_list() == [1, 3]
+    assert anyio.current_time() - start == pytest.approx(3)
+
+
+async def test_when_one_merged_flow_fails_the_others_are_closed_before_it_is_raised():
+    seen = []
+    boom = OSError("down")
+
+    @flow
+    async def failing():
+        yield "before"
+        await anyio.sleep(2)
+        raise boom
+
+    merged = failing().merge(at(1, 9), watched("other", seen, 1, 2, 3))
+    items = []
+    with pytest.raises(OSError, match="down") as caught:
+        await merged.collect(items.append)
+
+    assert caught.value is boom
+    assert not hasattr(boom, "__notes__")
+    assert sorted(map(str, items)) == ["1", "1", "2", "3", "before"]
+    assert seen[-1] == "other is closed"

@@ -68,6 +68,15 @@ def zipped(
     assert_type(Flow[int].zip(numbers, words), Flow[tuple[int, str]])
 
 
+def merged(numbers: Flow[int], words: Flow[str], prices: list[float]) -> None:
+    assert_type(numbers.merge(), Flow[int])
+    assert_type(numbers.merge(range(9), numbers), Flow[int])
+    assert_type(numbers.merge(words), Flow[int | str])
+    assert_type(numbers.merge(words, prices), Flow[int | str | float])
+    assert_type(numbers.merge(produce()), Flow[int | float])
+    assert_type(Flow[int].merge(numbers, words), Flow[int | str])
+
+
 def interleaved(numbers: Flow[int], words: Flow[str], prices: list[float]) -> None:
     assert_type(numbers.interleave(range(9)), Flow[int])
     assert_type(numbers.interleave(words), Flow[int | str])
@@ -90,6 +99,7 @@ class Pair(Generic[T]):
 def wrong(numbers: Flow[int], words: Flow[str]) -> Flow[int]:
     numbers.concat(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     numbers.concat(produce)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    numbers.merge(produce)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     numbers.interleave(None)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     numbers.zip(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
     numbers.zip(words, strict="yes")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
