@@ -7,14 +7,20 @@ that return a coroutine all become one thing here. No operator asks which it has
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from inspect import CO_COROUTINE, iscoroutinefunction
+from pickle import PicklingError, dumps
 from types import FunctionType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from typing_extensions import TypeIs
 
+from flowpy._scheduler import wait_future
+
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def is_async(fn: Callable[..., Any]) -> bool:
@@ -85,3 +91,54 @@ def itself(item: T) -> T:
 def equals(old: object, new: object) -> bool:
     """Stand in for a comparison that was not given."""
     return bool(old == new)
+
+
+class Remote(Generic[T, R]):
+    """A plain function that an executor runs, to be awaited like any other."""
+
+    __slots__ = ("fn", "on")
+
+    def __init__(self, fn: Callable[[T], R], on: Executor) -> None:
+        self.fn = fn
+        self.on = on
+
+    async def __call__(self, item: T) -> R:
+        try:
+            result = await wait_future(self._submit(item))
+        except Exception as error:
+            if type(error) in PICKLING and "pickle" in str(error).lower():
+                error.add_note(self._what_does_not_pickle(item))
+            raise
+        if is_coroutine(result):
+            result.close()
+            message = f"fn must be a plain function where `on` runs it; got {self.fn!r}"
+            raise TypeError(message)
+        return result
+
+    def _submit(self, item: T) -> Future[R]:
+        if isinstance(self.on, ThreadPoolExecutor):
+            # Threads see the context variables that the task does; nothing else could.
+            return self.on.submit(copy_context().run, self.fn, item)
+        return self.on.submit(self.fn, item)
+
+    def _what_does_not_pickle(self, item: T) -> str:
+        given = {f"fn, {self.fn!r}": self.fn, f"the item {item!r}": item}
+        refused = [name for name, value in given.items() if not pickles(value)]
+        what = " and ".join(refused) or f"what fn gave for {item!r}"
+        return (
+            f"map(on=...) sends functions, items and results to other processes: {what} "
+            "cannot be pickled. A function has to stand at the top of a module"
+        )
+
+
+PICKLING = (PicklingError, AttributeError, TypeError)
+"""What pickle raises for what it cannot take."""
+
+
+def pickles(value: object) -> bool:
+    """Tell whether `value` can be sent to another process."""
+    try:
+        dumps(value)
+    except Exception:  # noqa: BLE001 - whatever the value's own methods raise
+        return False
+    return True
