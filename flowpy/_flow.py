@@ -439,7 +439,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
         Example:
             >>> run(Flow.of("ab", "c").flat_map(list).to_list)
             ['a', 'b', 'c']
-            >>> run(Flow.of("ab", "c").flat_map(list, concurrency=2).to_set) == set("abc")
+            >>> run(Flow.of("ab", "c").flat_map(list, concurrency=2).to_set) == set(
+            ...     "abc"
+            ... )
             True
 
         Source: Kotlin Flow `flatMapConcat`, `flatMapMerge`.

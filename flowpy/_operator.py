@@ -117,8 +117,9 @@ class Operator(Generic[P, R_co]):
         if self.show is not None:
             return self.show(*values)
         given = dict(zip(self.params, values, strict=True)) | self.fixed
-        if isinstance(remote := given.get("fn"), Remote):
-            given |= {"fn": remote.fn, "on": type(remote.on)}
+        fn = given.get("fn")
+        if isinstance(fn, Remote):
+            given |= fn.arguments()
         parameters = list(signature(getattr(owner, self.method)).parameters.values())
         args: list[str] = []
         by_name = False

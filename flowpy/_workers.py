@@ -6,9 +6,11 @@ would cost twice as much. What makes a stage of them stands in `_operators`.
 
 from __future__ import annotations
 
+from collections import deque
 from math import inf
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from flowpy._callbacks import bare
 from flowpy._crew import Channel, Child, Crew, Gone, Line, fill_in_line
 from flowpy._iterating import (
     check_inner,
@@ -20,7 +22,6 @@ from flowpy._iterating import (
 from flowpy._scheduler import protected
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import AsyncIterator, Callable, Coroutine
 
     from flowpy._types import FlowLike
@@ -44,6 +45,17 @@ class Worker:
         """The call that it makes, where calls have an order."""
 
 
+class Call:
+    """One call of an ordered line."""
+
+    __slots__ = ("done", "value")
+
+    def __init__(self, item: Any) -> None:
+        self.value = item
+        """The item, then the result."""
+        self.done = False
+
+
 class Workers(Channel[T]):
     """The items of a source on their way to at most `size` workers.
 
@@ -51,35 +63,33 @@ class Workers(Channel[T]):
     those that were pulled have not been passed on.
     """
 
-    __slots__ = ("_free", "_wake_one", "busy", "finished", "most", "pending", "size")
-    __slots__ += ("feeder", "workers")
+    __slots__ = ("busy", "calls", "finished", "most", "pending", "size", "workers")
+
+    items: deque[Any]
 
     def __init__(self, crew: Crew, size: int, most: float = inf) -> None:
-        free = crew.scheduler.gate()
-        super().__init__(crew, 1, free)
-        self._free = free
-        self._wake_one = free.wake_one
+        # Its reader waits where workers do that are free.
+        super().__init__(crew, 1, crew.scheduler.gate())
         self.size = size
         self.most = most
         self.busy = 0
         """How many items workers have or are about to get."""
         self.pending = 0
-        """How many were pulled and not yet passed on, where that is bounded."""
+        """How many were pulled and, where that is bounded, not yet passed on."""
+        self.calls: deque[Call] | None = None
+        """All calls that were not yet passed on, in order, where that counts."""
         self.finished = False
         """Whether workers that are free may leave."""
         self.workers: list[Worker] = []
-        self.feeder: Child | None = None
-
-    # What a kind of workers defines:
 
     def hire(self, worker: Worker) -> Child:
-        """Start a worker."""
+        """Start a worker; each kind of workers has its own."""
         raise NotImplementedError
-
-    # The child that iterates the source:
 
     async def feed(self, source: AsyncIterator[T]) -> None:
         """Iterate and close the source, and hand its items to the workers."""
+        give, free, size, most = self.items.append, self.arrival, self.size, self.most
+        waiting, wake_one, calls = free.parked, free.wake_one, self.calls
         try:
             async with closing(source):
                 if self.over():
@@ -88,25 +98,30 @@ class Workers(Channel[T]):
                     if not self.ahead:
                         self.over()
                         return
-                    self.hand(x)
+                    self.busy += 1
+                    self.pending += 1
+                    if calls is None:
+                        give(x)
+                    else:
+                        calls.append(Call(x))
+                        give(calls[-1])
+                    if waiting:
+                        wake_one()
+                    elif len(self.workers) < size:
+                        self.add_worker()
                     if (
-                        self.busy >= self.size or self.pending >= self.most
+                        self.busy >= size or self.pending >= most
                     ) and not await self.room():
                         return
         finally:
             self.finished = True
-            self._free.wake()
+            self.arrival.wake()
 
-    def hand(self, x: Any) -> None:
-        """Give an item to a worker that is free, or to a new one."""
-        self.busy += 1
-        self.items.append(x)
-        if self._free.parked:
-            self._wake_one()
-        elif len(self.workers) < self.size:
-            worker = Worker()
-            self.workers.append(worker)
-            worker.child = self.hire(worker)
+    def add_worker(self) -> None:
+        """Start one more worker."""
+        worker = Worker()
+        self.workers.append(worker)
+        worker.child = self.hire(worker)
 
     def is_full(self) -> bool:
         return (self.busy >= self.size or self.pending >= self.most) and self.ahead > 0
@@ -132,17 +147,16 @@ class Calls(Workers[T], Generic[T, U]):
     have been pulled and not yet passed on.
     """
 
-    __slots__ = ("call", "done", "error", "results", "stopped")
-
-    done: deque[Any]
+    __slots__ = ("call", "done", "error", "feeder", "note", "results", "stopped")
 
     def __init__(
         self, crew: Crew, size: int, call: Callable[[T], Coroutine[Any, Any, U]]
     ) -> None:
         super().__init__(crew, size, 2 * size)
-        self.call = call
-        self.results: Channel[Any] = crew.channel(1)
+        self.call, self.note = bare(call)
+        self.results: Channel[U] = crew.channel(1)
         self.done = self.results.items
+        self.feeder: Child | None = None
         self.error: Exception | None = None
         """What to raise at the end of the line."""
         self.stopped = False
@@ -160,22 +174,15 @@ class Calls(Workers[T], Generic[T, U]):
             await super().feed(source)
         except Exception as error:
             # Calls for the items before it go on: it comes after their results.
-            if self.error is not None:
-                keep_first(self.error, error)
-            elif self.ahead:
-                self.error = error
-            else:
+            if self.error is None and not self.ahead:
                 raise
-
-    def hand(self, x: Any) -> None:
-        self.pending += 1
-        super().hand(x)
+            self.line_ends_with(error)
 
     async def work(self, worker: Worker) -> None:
         """Make one call after another."""
         todo, done, arrival = self.items, self.done, self.results.arrival
         awaited, held = arrival.parked, self.parked
-        call, free = self.call, self._free
+        call, free = self.call, self.arrival
         while True:
             while not todo:
                 if self.finished:
@@ -193,7 +200,7 @@ class Calls(Workers[T], Generic[T, U]):
             done.append(y)
             if awaited:
                 arrival.wake()
-            if held:
+            if held and self.pending < self.most:
                 self.release()
 
     @protected
@@ -201,22 +208,26 @@ class Calls(Workers[T], Generic[T, U]):
         """End the line with the error of a call; False if nobody asks for it."""
         if self.crew.closing:
             return False
-        self.line_ends_with(error)
-        if not self.stopped:
+        self.note(error)
+        if self.stopped:
+            self.line_ends_with(error)
+        else:
+            self.line_ends_before(error)
             self.stop({each for each in self.workers if each is not worker})
         return True
 
     def line_ends_with(self, error: Exception) -> None:
-        """Let a call's error be the last of the line, unless another call's is."""
+        """Let the line end with an error, unless it does so already."""
         if self.error is None:
             self.error = error
-        elif self.stopped:
-            if error is not self.error:
-                keep_first(self.error, error)
-        else:  # of the source, which was ahead
-            if error is not self.error:
-                keep_first(error, self.error)
-            self.error = error
+        elif error is not self.error:
+            keep_first(self.error, error)
+
+    def line_ends_before(self, error: Exception) -> None:
+        """Let the line end with an error, which comes before where it was to end."""
+        if self.error is not None and error is not self.error:
+            keep_first(error, self.error)
+        self.error = error
 
     def stop(self, workers: set[Worker]) -> None:
         """Pull no more, and cancel the calls of some workers."""
@@ -229,48 +240,46 @@ class Calls(Workers[T], Generic[T, U]):
     async def more(self, until: float | None = None) -> bool:
         while not self.is_ready():
             self.crew.check()
-            if self.error is not None and self.stopped and not self.done:
-                raise self.error
-            if self.results.ended:
-                if self.error is not None:
-                    raise self.error
-                return False
+            if self.results.ended or (self.stopped and self.is_over()):
+                return self.end()
             await self.results.arrival.park()
         return True
+
+    def end(self) -> Literal[False]:
+        """Raise the error at the end of the line, if there is one."""
+        error, self.error = self.error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # or it and this frame would keep each other alive
+        return False
 
     def is_ready(self) -> bool:
         """Tell whether the next result is there."""
         return bool(self.done)
 
-
-class Call:
-    """One call of an ordered line."""
-
-    __slots__ = ("done", "value")
-
-    def __init__(self, item: Any) -> None:
-        self.value = item
-        """The item, then the result."""
-        self.done = False
+    def is_over(self) -> bool:
+        """Tell whether nothing is left of a line that has been stopped."""
+        return not self.done
 
 
 class OrderedCalls(Calls[T, U]):
-    """The same, with results in the order of the items.
+    """The same, with results in the order of the items."""
 
-    `done` holds all calls that were started and not yet passed on.
-    """
+    __slots__ = ("in_order",)
 
-    __slots__ = ()
-
-    def hand(self, x: Any) -> None:
-        call = Call(x)
-        self.done.append(call)
-        super().hand(call)
+    def __init__(
+        self, crew: Crew, size: int, call: Callable[[T], Coroutine[Any, Any, U]]
+    ) -> None:
+        super().__init__(crew, size, call)
+        self.in_order: deque[Call] = deque()
+        self.calls = self.in_order
 
     async def work(self, worker: Worker) -> None:
-        todo, line, arrival = self.items, self.done, self.results.arrival
+        todo, in_order, arrival = self.items, self.in_order, self.results.arrival
         awaited, held = arrival.parked, self.parked
-        fn, free = self.call, self._free
+        fn, free = self.call, self.arrival
         while True:
             while not todo:
                 if self.finished:
@@ -278,8 +287,7 @@ class OrderedCalls(Calls[T, U]):
                 worker.idle = True
                 await free.park()
                 worker.idle = False
-            call: Any = todo.popleft()
-            worker.job = call
+            worker.job = call = todo.popleft()
             try:
                 call.value = await fn(call.value)
             except Exception as error:
@@ -288,29 +296,31 @@ class OrderedCalls(Calls[T, U]):
                 return
             call.done = True
             self.busy -= 1
-            if awaited and line and line[0] is call:
+            if awaited and in_order and in_order[0] is call:
                 arrival.wake()
-            if held:
+            if held and self.pending < self.most:
                 self.release()
 
     @protected
     def fail(self, worker: Worker, error: Exception) -> bool:
         if self.crew.closing:
             return False
-        call = worker.job
-        if self.stopped and call not in self.done:  # behind the end of the line
+        self.note(error)
+        if worker.job in self.in_order:
+            dropped: set[object] = set()
+            while (last := self.in_order.pop()) is not worker.job:
+                dropped.add(last)
+            self.line_ends_before(error)
+            self.stop({each for each in self.workers if each.job in dropped})
+        else:  # behind the end of the line
             self.line_ends_with(error)
-            return True
-        dropped: set[object] = set()
-        while (last := self.done.pop()) is not call:
-            dropped.add(last)
-        self.stopped = False  # of two calls that fail, the one before counts
-        self.line_ends_with(error)
-        self.stop({each for each in self.workers if each.job in dropped})
         return True
 
     def is_ready(self) -> bool:
-        return bool(self.done) and self.done[0].done
+        return bool(self.in_order) and self.in_order[0].done
+
+    def is_over(self) -> bool:
+        return not self.in_order
 
 
 class Flows(Workers[T], Generic[T, U]):
@@ -319,7 +329,7 @@ class Flows(Workers[T], Generic[T, U]):
     Each worker waits while `AHEAD` items of its inner flows have not been taken.
     """
 
-    __slots__ = ("call", "line")
+    __slots__ = ("call", "queue")
 
     def __init__(
         self,
@@ -329,19 +339,19 @@ class Flows(Workers[T], Generic[T, U]):
     ) -> None:
         super().__init__(crew, size)
         self.call = call
-        self.line: Line[U] = crew.line()
+        self.queue: Line[U] = crew.line()
 
     def start(self, source: AsyncIterator[T]) -> None:
         """Have a child iterate the source."""
-        self.crew.spawn(self.feed, source, feeds=self.line)
+        self.crew.spawn(self.feed, source, feeds=self.queue)
 
     def hire(self, worker: Worker) -> Child:
-        channel = self.line.channel(AHEAD)
+        channel = self.queue.channel(AHEAD)
         return self.crew.spawn(self.work, worker, channel, feeds=channel)
 
     async def work(self, worker: Worker, channel: Channel[U]) -> None:
         """Read one inner flow after another."""
-        todo, free = self.items, self._free
+        todo, free = self.items, self.arrival
         while True:
             while not todo:
                 if self.finished:
@@ -353,7 +363,7 @@ class Flows(Workers[T], Generic[T, U]):
             async with closing(inner):
                 if channel.over():
                     return
-                await fill_in_line(inner, channel, self.line)
+                await fill_in_line(inner, channel, self.queue)
             if channel.over():
                 return
             self.busy -= 1
@@ -361,9 +371,7 @@ class Flows(Workers[T], Generic[T, U]):
                 self.release()
 
 
-async def called(
-    crew: Crew, fn: Callable[[T], Coroutine[Any, Any, U]], item: T
-) -> U:
+async def called(crew: Crew, fn: Callable[[T], Coroutine[Any, Any, U]], item: T) -> U:
     """Call a function that nobody asks for once the stage is being closed.
 
     Raises `Gone` if it failed then.

@@ -6,14 +6,17 @@ before, or be dropped.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from flowpy._crew import Channel, Child, Crew, Gone
 from flowpy._iterating import SLICE, closing
 from flowpy._operator import operator
-from flowpy._types import Callback, FlowLike, Items
 from flowpy._workers import AHEAD, called, inner_flow
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from flowpy._types import Callback, FlowLike, Items
 
 T = TypeVar("T")
 U = TypeVar("U")

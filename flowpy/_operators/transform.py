@@ -88,29 +88,28 @@ async def results(
 ) -> Items[U]:
     """Give what concurrent calls return, but for `dropped`."""
     async with Crew("map") as crew:
-        calls: Calls[T, U]
         if ordered:
             calls = OrderedCalls(crew, concurrency, fn)
+            line, waiting = calls.in_order, calls.parked
             calls.start(source)
-            line, parked = calls.done, calls.parked
             while (line and line[0].done) or await calls.more():
                 y = line.popleft().value
                 calls.pending -= 1
-                if parked:
+                if waiting:
                     calls.release()
                 if y is not dropped:
                     yield y
-            return
-        calls = Calls(crew, concurrency, fn)
-        calls.start(source)
-        done, parked = calls.done, calls.parked
-        while done or await calls.more():
-            y = done.popleft()
-            calls.pending -= 1
-            if parked:
-                calls.release()
-            if y is not dropped:
-                yield y
+        else:
+            pool = Calls(crew, concurrency, fn)
+            done, parked = pool.done, pool.parked
+            pool.start(source)
+            while done or await pool.more():
+                y = done.popleft()
+                pool.pending -= 1
+                if parked:
+                    pool.release()
+                if y is not dropped:
+                    yield y
 
 
 @operator
@@ -169,7 +168,7 @@ async def flat_map_concurrent(
     async with Crew("flat_map") as crew:
         flows = Flows(crew, concurrency, fn)
         flows.start(source)
-        line = flows.line
+        line = flows.queue
         turns = line.turns
         while turns or await line.more():
             yield turns.popleft().take()
