@@ -128,8 +128,8 @@ class Crew:
         context = self._context.copy()
         try:
             child.task = self.scheduler.spawn(call, child.end, self.name, context)
-        except BaseException:
-            self._children.discard(child)
+        except BaseException:  # the event loop has ended
+            child.end(None)
             raise
         return child
 
@@ -174,8 +174,9 @@ class Crew:
         """Say that the running child is about to end by itself."""
         me = self.scheduler.current_task()
         for child in self._children:
-            if child.key is me:
-                child.leave()
+            if child.task is not None and child.task.key is me:
+                child.leaving = True
+                child.task.spare()
 
     def check(self) -> None:
         """Raise the error of a child, if there is one."""
@@ -248,12 +249,6 @@ class Child:
         if not self.ended and self.task is not None:
             self._stopping = True
             self.task.cancel(for_good=for_good)
-
-    def leave(self) -> None:
-        """Take note that it is about to end by itself."""
-        self.leaving = True
-        if self.task is not None:
-            self.task.spare()
 
     @protected
     def end(self, error: BaseException | None) -> None:
