@@ -175,8 +175,7 @@ class Crew:
         me = self.scheduler.current_task()
         for child in self._children:
             if child.task is not None and child.task.key is me:
-                child.leaving = True
-                child.task.spare()
+                child.leave()
 
     def check(self) -> None:
         """Raise the error of a child, if there is one."""
@@ -249,6 +248,12 @@ class Child:
         if not self.ended and self.task is not None:
             self._stopping = True
             self.task.cancel(for_good=for_good)
+
+    def leave(self) -> None:
+        """Take note that it is about to end by itself."""
+        self.leaving = True
+        if self.task is not None:
+            self.task.spare()
 
     @protected
     def end(self, error: BaseException | None) -> None:
