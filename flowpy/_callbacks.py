@@ -7,7 +7,7 @@ that return a coroutine all become one thing here. No operator asks which it has
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from inspect import CO_COROUTINE, iscoroutinefunction
@@ -112,11 +112,13 @@ def equals(old: object, new: object) -> bool:
 class Remote(Generic[T, R]):
     """A plain function that an executor runs, to be awaited like any other."""
 
-    __slots__ = ("fn", "on")
+    __slots__ = ("broken", "fn", "on")
 
     def __init__(self, fn: Callable[[T], R], on: Executor) -> None:
         self.fn = fn
         self.on = on
+        self.broken = False
+        """Whether the executor lost its workers, and so fails all that it was given."""
 
     def arguments(self) -> dict[str, object]:
         """Return how it was asked for, the executor by its class."""
@@ -124,7 +126,7 @@ class Remote(Generic[T, R]):
 
     async def __call__(self, item: T) -> R:
         try:
-            result = await wait_future(self._submit(item))
+            result = await self._result(item)
         except Exception as error:
             if type(error) in PICKLING and "pickle" in str(error).lower():
                 error.add_note(self._what_does_not_pickle(item))
@@ -134,6 +136,21 @@ class Remote(Generic[T, R]):
             message = f"fn must be a plain function where `on` runs it; got {self.fn!r}"
             raise TypeError(message)
         return result
+
+    async def _result(self, item: T) -> R:
+        future = self._submit(item)
+        try:
+            return await wait_future(future)
+        except BaseException as error:
+            self.broken |= isinstance(error, BrokenExecutor)
+            if not self.broken:
+                # It has an effect on what the executor has not begun. A process pool
+                # that broke fails futures in a thread of its own, which stumbles over
+                # those that were cancelled (in older Pythons).
+                future.cancel()
+            raise
+        finally:
+            del future  # or it and the error that it holds would keep each other alive
 
     def _submit(self, item: T) -> Future[R]:
         if isinstance(self.on, ThreadPoolExecutor):

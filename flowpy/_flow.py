@@ -312,9 +312,11 @@ class Flow(Terminals[T_co], Generic[T_co]):
 
         ::
 
-            source                                            3-1-----|
-            map(lambda n: sleep(n, n), concurrency=2)                 ---(31)-|
-            map(lambda n: sleep(n, n), concurrency=2, ordered=False)  ---(31)-|
+            source                           ab----|
+            fn takes 3 for a, 1 for b
+            map(fn, concurrency=2)           ---(AB)--|
+            map(fn, concurrency=2, ordered=False)
+                                             --BA--|
 
         Args:
             fn: Gives the new item; plain or async. Plain functions are called in the
@@ -639,9 +641,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
 
         ::
 
-            source                   a---b-c-----|
+            source                   a---b--c----|
             inner flow of each       x----y|
-            flat_map_first(fn)       x----yx----y|
+            flat_map_first(fn)       x----y-x----y|
 
         Args:
             fn: Gives a flow, an async iterable or an iterable; an async generator

@@ -76,10 +76,9 @@ def current_scheduler() -> Scheduler:
 
 
 async def wait_future(future: Future[R]) -> R:
-    """Wait for what an executor computes, and cancel it where nobody asks any more.
+    """Wait for what an executor computes.
 
-    Only what the executor has not begun can be cancelled. Its threads may outlive the
-    event loop: then nobody is told.
+    Its threads may outlive the event loop: then nobody is told.
     """
     scheduler = current_scheduler()
     gate = scheduler.gate()
@@ -94,9 +93,6 @@ async def wait_future(future: Future[R]) -> R:
         while not future.done():
             await gate.park()
         return future.result()
-    except BaseException:
-        future.cancel()
-        raise
     finally:
         del future  # or it and the error that it holds would keep each other alive
 
