@@ -84,7 +84,7 @@ class Workers(Channel[T]):
 
     def hire(self, worker: Worker) -> Child:
         """Start a worker; each kind of workers has its own."""
-        raise NotImplementedError
+        raise NotImplementedError  # pragma: no cover - abstract
 
     async def feed(self, source: AsyncIterator[T]) -> None:
         """Iterate and close the source, and hand its items to the workers."""

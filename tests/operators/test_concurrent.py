@@ -820,3 +820,51 @@ async def test_explain_tells_tasks_and_bounds():
     assert "at most twice 4 items are pulled and not yet passed on" in plan
     assert "at most 16 items of each of 2 wait" in plan
     assert "at most 64 results wait" in plan
+
+
+async def test_a_new_item_wins_over_a_call_that_ends_at_the_same_instant():
+    await assert_marbles(
+        lambda a: a.map_latest(call({"a": 2, "b": 1})), "a-b--|", expected="---B-|"
+    )
+
+
+CONCURRENT = {
+    "map": lambda source: source.map(call({}), concurrency=2),
+    "map(ordered=False)": lambda s: s.map(call({}), concurrency=2, ordered=False),
+    "flat_map": lambda source: source.flat_map(list, concurrency=2),
+    "map_latest": lambda source: source.map_latest(list),
+    "flat_map_latest": lambda source: source.flat_map_latest(list),
+    "flat_map_first": lambda source: source.flat_map_first(list),
+}
+every_operator = pytest.mark.parametrize("apply", CONCURRENT.values(), ids=CONCURRENT)
+
+
+@every_operator
+async def test_a_first_pull_that_is_cancelled_at_once_leaves_nothing_open(apply):
+    source = Source("a", "b")
+    async with apply(Flow(source.generator)).open() as items:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await anext(items)
+
+        assert scope.cancelled_caught
+        assert source.is_closed
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_an_error_in_the_cleanup_of_a_source_is_raised_to_a_reader_that_stops(
+    ordered,
+):
+    boom = Boom()
+
+    async def numbers():
+        try:
+            yield 1
+            await anyio.sleep_forever()
+        finally:
+            raise boom
+
+    with pytest.raises(Boom) as caught:
+        await Flow(numbers).map(str, concurrency=2, ordered=ordered).take(1).to_list()
+
+    assert caught.value is boom
