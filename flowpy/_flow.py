@@ -897,9 +897,11 @@ class Flow(Terminals[T_co], Generic[T_co]):
             ValueError: at the call, if one is 0, negative, NaN or infinite.
 
         Example:
-            >>> ticks = Flow.interval(1).take(5)
+            >>> ticks = Flow.interval(1, delay=0.5).take(5)
+            >>> run_virtual(ticks.windowed_by_time(2).to_list)
+            [[0, 1], [2, 3], [4]]
             >>> run_virtual(ticks.windowed_by_time(2, every=1).to_list)
-            [[0, 1], [1, 2], [2, 3], [3, 4]]
+            [[0], [0, 1], [1, 2], [2, 3], [3, 4]]
 
         Source: RxJS `bufferTime(bufferTimeSpan, bufferCreationInterval)`; the grid and
             windows that look back are flowpy's.

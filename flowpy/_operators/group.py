@@ -94,7 +94,9 @@ async def windowed_by_time(
             if ended:
                 crew.check()
                 instant = arrivals.over_at
-            while window and window[0][0] <= after(instant - period):
+            horizon = instant - period
+            # The first windows reach back to the start, and have what came just then.
+            while horizon > after(start) and window and window[0][0] <= after(horizon):
                 window.popleft()
             if not ended or (fresh and window):
                 yield [x for _, x in window]

@@ -201,8 +201,9 @@ async def next_within(
     scheduler = current_scheduler()
     deadline = after(scheduler.now() + seconds, extra=0.5)
     message = f"timeout: waited {seconds:g} s for item {number}, counted from 0"
+    scope = CancelScope(deadline=deadline)
     try:
-        with CancelScope(deadline=deadline) as scope:
+        with scope:
             return await anext(source, MISSING)
     except Exception as late:
         if raises and scope.cancel_called and came_after(late, scheduler.cancelled):

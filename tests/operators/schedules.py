@@ -2,58 +2,65 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import anyio
 from hypothesis import strategies as st
 
 from flowpy import Flow
 
 STEP = 0.5
-"""All times are multiples of it, so that no sum of them is rounded."""
+"""All times are multiples of it, so that sums are exact and instants coincide."""
 
-gaps = st.lists(st.integers(0, 6), max_size=12)
-"""Steps before each item."""
-
-steps = st.integers(1, 6)
+durations = st.integers(1, 6).map(STEP.__mul__)
 
 
-def schedules(draw_gaps, tail):
-    """Return when items come that have these gaps, and when the source ends."""
-    times, now = [], 0.0
-    for gap in draw_gaps:
-        now += gap * STEP
-        times.append(now)
-    return list(enumerate_times(times)), now + tail * STEP
+@st.composite
+def _schedules(draw):
+    gaps = draw(st.lists(st.integers(0, 6), max_size=12))
+    items = [(STEP * time, number) for number, time in enumerate(accumulate(gaps))]
+    return items, STEP * (sum(gaps) + draw(st.integers(0, 9)))
 
 
-def enumerate_times(times):
-    return ((time, number) for number, time in enumerate(times))
+schedules = _schedules()
+"""When items come, numbered from 0, and when the source ends."""
 
 
-def play(schedule, end, error=None):
-    """Make a flow whose items come at their times, by plain timers."""
+def played(items, end, error=None):
+    """Make a flow whose items come at their times, by plain timers; then the error."""
 
     async def source():
         start = anyio.current_time()
-        for time, item in schedule:
-            if time > anyio.current_time() - start:
+        for time, item in items:
+            if anyio.current_time() < start + time:
                 await anyio.sleep_until(start + time)
             yield item
-        await anyio.sleep_until(start + end)
+        if anyio.current_time() < start + end:
+            await anyio.sleep_until(start + end)
         if error is not None:
             raise error
 
     return Flow(source)
 
 
-async def timed(source, *, pause=0.0):
-    """Return the items of a flow with the times at which they came."""
+async def timed(source, *, pause=0, fails=False):
+    """Return the items of a flow with the times at which they came.
+
+    With `fails` return also the error, or None.
+    """
     start = anyio.current_time()
     seen = []
+    raised = None
 
     async def note(item):
         seen.append((round(anyio.current_time() - start, 5), item))
         if pause:
             await anyio.sleep(pause)
 
-    await source.collect(note)
-    return seen
+    try:
+        await source.collect(note)
+    except Exception as error:
+        if not fails:
+            raise
+        raised = error
+    return (seen, raised) if fails else seen
