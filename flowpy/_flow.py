@@ -907,8 +907,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
             windows that look back are flowpy's.
         """
         seconds = check_period("period", period)
-        step = seconds if every is None else check_period("every", every)
-        return self._then(group.windowed_by_time, seconds, step)
+        if every is not None:
+            every = check_period("every", every)
+        return self._then(group.windowed_by_time, seconds, every)
 
     @overload
     def chunked_by(self, key: Callback[[T_co], K]) -> Flow[tuple[K, list[T_co]]]: ...

@@ -76,15 +76,16 @@ AHEAD = 1024
     holds=f"at most {AHEAD} items wait, next to a window",
 )
 async def windowed_by_time(
-    source: Items[T], period: float, every: float
+    source: Items[T], period: float, every: float | None
 ) -> Items[list[T]]:
+    step = period if every is None else every
     async with Crew("windowed_by_time") as crew:
         start = crew.scheduler.now()
         arrivals: Arrivals[T] = Arrivals(crew, AHEAD)
         crew.spawn(stamp, source, arrivals, feeds=arrivals)
         window: deque[tuple[float, T]] = deque()
         for tick in count(1):
-            instant = start + tick * every
+            instant = start + tick * step
             until = after(instant)
             fresh = arrivals.take_until(until, maxsize)
             while not arrivals.items and await arrivals.gather(maxsize, until):
