@@ -1392,9 +1392,8 @@ class Flow(Terminals[T_co], Generic[T_co]):
 
         Shape: the items of the source up to the one that is late, then an error or the
             items of `fallback`. Time counts only while an item is waited for, not what
-            is done with it below. The source is cancelled and closed first. Runs in
-            the collecting task, so a source must not hold a task group or a cancel
-            scope open across a `yield`; `buffer()` gives such a one a task of its own.
+            is done with it below. The source is cancelled and closed first. Upstream
+            runs in a task of its own, and pulls nothing ahead.
 
         Raises:
             TypeError: at the call, if `seconds` is not a number or a timedelta, or

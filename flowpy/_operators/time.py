@@ -6,19 +6,18 @@ What comes at the same instant as a deadline counts as having come before it.
 from __future__ import annotations
 
 from math import floor, inf
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from anyio import CancelScope
+from typing import TYPE_CHECKING, TypeVar
 
 from flowpy._arrivals import Arrivals, Newest, keep_newest, keep_until_quiet, stamp
-from flowpy._crew import Crew, after, came_after
-from flowpy._iterating import closing, keep_first
+from flowpy._crew import Channel, Crew, after
+from flowpy._iterating import closing
 from flowpy._operator import operator
 from flowpy._scheduler import current_scheduler
-from flowpy._types import MISSING, Callback, Duration, Items
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable
+
+    from flowpy._types import Callback, Duration, Items
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -168,49 +167,24 @@ async def pace(source: Items[T], count: int, per: float) -> Items[T]:
             yield x
 
 
-@operator(seam="sets a deadline around each pull")
+@operator(seam="runs upstream in a task of its own", holds="no item waits")
 async def timeout(
     source: Items[T], seconds: float, fallback: AsyncIterable[U] | None
 ) -> Items[T | U]:
     number = 0
-    async with closing(source):
-        while True:
-            x: Any = await next_within(source, seconds, number, raises=fallback is None)
-            if x is MISSING or x is LATE:
-                break
-            yield x
+    async with Crew("timeout") as crew:
+        now = crew.scheduler.now
+        channel: Channel[T] = crew.channel(1)
+        crew.pump(source, channel)
+        while await channel.more(after(now() + seconds, extra=0.5)):
+            yield channel.items.popleft()
+            channel.release()  # not before: nothing is pulled that was not asked for
             number += 1
-    if x is LATE and fallback is not None:
+        late = not channel.ended
+        if late and fallback is None:
+            message = f"timeout: waited {seconds:g} s for item {number}, counted from 0"
+            raise TimeoutError(message)
+    if late and fallback is not None:
         async with closing(aiter(fallback)) as items:
             async for y in items:
                 yield y
-
-
-LATE = object()
-"""Stands for an item that did not come in time."""
-
-
-async def next_within(
-    source: Items[T], seconds: float, number: int, *, raises: bool
-) -> object:
-    """Return the next item, or MISSING at the end; if it takes too long, LATE or raise.
-
-    An error out of the cleanup of a source that took too long is noted on the
-    TimeoutError, which came first; where that is not raised, it is the only one.
-    """
-    scheduler = current_scheduler()
-    deadline = after(scheduler.now() + seconds, extra=0.5)
-    message = f"timeout: waited {seconds:g} s for item {number}, counted from 0"
-    scope = CancelScope(deadline=deadline)
-    try:
-        with scope:
-            return await anext(source, MISSING)
-    except Exception as late:
-        if raises and scope.cancel_called and came_after(late, scheduler.cancelled):
-            error = TimeoutError(message)
-            keep_first(error, late)
-            raise error from None
-        raise
-    if raises:
-        raise TimeoutError(message)
-    return LATE

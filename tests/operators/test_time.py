@@ -650,3 +650,18 @@ async def test_items_keep_their_order_for_a_slow_consumer_of_any_pace(
     numbers = [x for _, x in came]
 
     assert numbers == sorted(set(numbers))
+
+
+async def test_timeout_takes_a_source_that_holds_a_task_group():
+    async def source():
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.sleep, 100)
+            yield 1
+            await anyio.sleep(2)
+            yield 2
+            await anyio.sleep(4)
+
+    flow = Flow(source).timeout(3, fallback=["late"])
+
+    assert await flow.to_list() == [1, 2, "late"]
+    assert await flow.take(1).to_list() == [1]
