@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import signal
 import sys
 import time
@@ -34,20 +33,13 @@ from flowpy._crew import Crew
 from flowpy._scheduler.asyncio import _ALIVE
 from flowpy.testing import VirtualClockEventLoop
 from tests.stress.trees import Case, Planted, Run
-from tests.stress.ways import EAGER, WAYS, Way, collected, without_frames
+from tests.stress.ways import EAGER, WAYS, Hang, Way, collected, without_frames
 
 LATEST = 10_000.0
 """Virtual seconds after which a schedule hangs; none needs one."""
 
 LONGEST = 10
 """Real seconds after which it hangs, in a loop that never waits."""
-
-
-class Hang(SystemExit):
-    """Ends an event loop in which nothing goes on any more.
-
-    No loop lets anything else through that a timer raises.
-    """
 
 
 @dataclass
@@ -64,20 +56,21 @@ class Schedule:
     faults: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        expected = self.case.tree.expected
+        expected = self.case.expected
+        how = "fused" if self.fused else "nested"
+        eager = "; eager tasks" if self.eager else ""
+        again = f"python -m tests.stress.schedules {self.backend} 1 {self.seed}"
         return "\n".join(
             [
                 f"seed {self.seed} on {self.backend}: {', '.join(self.faults) or 'ok'}",
                 f"    {self.case.tree.flow!r}",
-                f"    {self.way.name}; {'fused' if self.fused else 'nested'}"
-                f"{'; eager tasks' if self.eager else ''}",
+                f"    {self.way.name}; {how}{eager}",
                 f"    expected {expected}",
                 f"    planted {self.case.planted}",
                 f"    saw {self.case.seen}",
                 f"    {len(self.case.runs)} runs, not in order: {self.bad_runs()}",
                 *(f"    noise: {text} {error!r}" for text, error in self.noise),
-                f"    again: python -m tests.stress.schedules {self.backend} 1 "
-                f"{self.seed}",
+                f"    again: {again}",
             ]
         )
 
@@ -90,7 +83,8 @@ def plan(seed: int, backend: str) -> Schedule:
     """Return what a seed stands for."""
     random = Random(seed)
     native = "trio" if backend == "trio" else "asyncio"
-    way = random.choice([way for way in WAYS if way.backend in {"", native}])
+    ways = [way for way in WAYS if way.backend in {"", native}]
+    way = random.choices(ways, [way.weight for way in ways])[0]
     case = Case(
         random,
         one_task=way.one_task,
@@ -192,25 +186,34 @@ def judge_runs(schedule: Schedule, when: str) -> None:
 def judge_result(schedule: Schedule, error: BaseException | None) -> None:
     """The items and the error are what the tree has to give."""
     case, faults = schedule.case, schedule.faults
-    expected, seen = case.tree.expected, case.seen
+    expected, seen = case.expected, case.seen
+    in_cleanup = is_among(error, case.of_cleanup)
     if case.strangers:
         faults.append(f"{case.strangers} calls missed the context of the collector")
-    if error is not None and not any(error is each for each in case.planted):
+    if error is not None and not is_among(error, case.planted):
         faults.append(f"it raised {error!r}, which nobody planted")
-        return
-    if not expected.known:
-        return
-    if not is_part(seen, expected.items, ordered=expected.ordered):
+    elif case.stopped:
+        wanted = in_cleanup or error is case.own_error
+        if not (wanted or schedule.way.cancels):
+            faults.append(f"it raised {error!r} after it had been stopped")
+    elif expected.known and not (in_cleanup and expected.stops):
+        judge_end(schedule, error)
+    if expected.known and not is_part(seen, expected.items, ordered=expected.ordered):
         faults.append("the items are not those expected")
-    late = error is not None and any(error is each for each in case.of_cleanup)
-    if case.stopped or (late and expected.stops):
-        return
+
+
+def judge_end(schedule: Schedule, error: BaseException | None) -> None:
+    """It has ended as the tree has to end, with all items before."""
+    expected, faults = schedule.case.expected, schedule.faults
     if (error is not None or expected.errors) and error not in expected.errors:
         faults.append(f"it ended with {error!r}")
-    if expected.ordered or not expected.errors:
-        missing = len(expected.items) - len(seen)
-        if missing:
-            faults.append(f"{missing} items are missing")
+    missing = len(expected.items) - len(schedule.case.seen)
+    if missing and (expected.ordered or not expected.errors):
+        faults.append(f"{missing} items are missing")
+
+
+def is_among(error: BaseException | None, errors: list[BaseException]) -> bool:
+    return any(error is each for each in errors)
 
 
 def is_part(seen: list[Any], items: tuple[Any, ...], *, ordered: bool) -> bool:
@@ -257,7 +260,10 @@ def listening(schedule: Schedule) -> Iterator[None]:
             error = record.exc_info[1] if record.exc_info else None
             schedule.noise.append((f"{record.name}: {record.getMessage()}", error))
 
-    writer, loggers = Writer(), [logging.getLogger(name) for name in ("asyncio", "trio")]
+    writer, loggers = (
+        Writer(),
+        [logging.getLogger(name) for name in ("asyncio", "trio")],
+    )
     levels = [(logger, logger.level, logger.propagate) for logger in loggers]
     before, sys.unraisablehook = sys.unraisablehook, unraisable
     for logger in loggers:
@@ -391,6 +397,8 @@ def failures(seeds: Iterable[int], backend: str) -> Iterator[Schedule]:
             schedule = run(seed, backend)
             if schedule.faults:
                 yield schedule
+            if seed % 100 == 0:
+                gc.freeze()  # functions that were compiled meanwhile
 
 
 def report(backend: str, count: int, first: int = 0) -> int:

@@ -8,6 +8,7 @@ items. Nothing runs here; how a tree is read stands in `ways`, how it is judged 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -47,7 +48,7 @@ class Run:
     began: int = 0
     ended: int = 0
     cancelled: bool = False
-    """Whether its task had been cancelled when its cleanup began."""
+    """Whether a cancellation had made its cleanup begin."""
     interrupted: bool = False
     """Whether its cleanup was cancelled, for which it had no shield."""
 
@@ -115,12 +116,15 @@ class Case:
         self.seen: list[Any] = []
         self.stopped = False
         """Whether the collector stopped, or was stopped, before the end."""
+        self.own_error: BaseException | None = None
+        """What the collector itself raised then."""
         self.kept: Any = None
         self.crews = self.groups = 0
         """How many stages have tasks of their own, and sources a task group."""
         self._numbers = count()
         self._failing: tuple[int | None, BaseException] = (None, Planted())
         self.tree = self.grow(random.randint(1, MOST), groups=one_task)
+        self.expected = self.tree.expected
 
     def any_of(self, *values: Any) -> Any:
         return self.random.choice(values)
@@ -160,7 +164,7 @@ class Case:
             self.groups += 1
             flow = Flow(self.grouped(name, items, pauses))
             return Node(flow, Expected(tuple(items)))
-        fails_at = self.random.randint(0, n) if self.seldom(0.2) else None
+        fails_at = self.random.randint(0, n) if self.seldom(0.35) else None
         hangs = self.hangs and self.random.random() < 0.3
         error = None if fails_at is None else self.plant(name)
         cleanup = self.plant(f"cleanup of {name}") if self.seldom(0.06) else None
@@ -273,14 +277,13 @@ class Case:
 
 
 def is_cancelled() -> bool:
-    """Tell whether the running task has ever been cancelled, shields or not."""
-    if not trio.lowlevel.in_trio_task():
-        return asyncio.current_task().cancelling() > 0
-    status = trio.lowlevel.current_task()._cancel_status
-    while status is not None:
-        if status._scope.cancel_called:
+    """Tell whether a cancellation is being handled: it has reached the running task."""
+    error, seen = sys.exception(), set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, asyncio.CancelledError | trio.Cancelled):
             return True
-        status = status._parent
+        seen.add(id(error))
+        error = error.__context__
     return False
 
 
