@@ -218,6 +218,21 @@ async def test_a_deadline_during_the_close_ends_the_cleanup(apply):
 
 
 @apart
+async def test_a_cancelled_reader_ends_the_cleanup_of_a_source_that_has_items_ahead(
+    apply,
+):
+    events = []
+    start = anyio.current_time()
+    with anyio.move_on_after(9):
+        async with apply(ticks(events, cleanup=1000)).open() as items:
+            await anext(items)
+            await anyio.sleep_forever()
+
+    assert events == ["open", "closing"]
+    assert anyio.current_time() - start == pytest.approx(9)
+
+
+@apart
 async def test_a_cancelled_reader_cancels_the_tasks_and_waits_for_them(apply):
     events = []
     with anyio.move_on_after(2.5) as scope:
