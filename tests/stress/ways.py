@@ -401,7 +401,7 @@ async def collected(case, way: Way, flow) -> BaseException | None:
     COLLECTOR.set(case)
     try:
         await way.read(case, flow)
-    except BaseException as error:  # noqa: BLE001 - it is judged, whatever it is
+    except BaseException as error:
         if isinstance(error, Hang):
             raise
         return without_frames(error)
