@@ -240,8 +240,8 @@ class Channel(Generic[T_contra]):
             return
         self._closed = True
         self._feed.leave()
-        if error is not None:
-            self._crew.fail(error)
+        if error is not None and self._feed.ahead:
+            self._crew.fail(error)  # else nobody asks for it any more
         self._feed.close()
         while self._waiting:
             self._take_in(*self._waiting.popleft())

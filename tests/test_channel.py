@@ -203,6 +203,16 @@ async def test_close_with_an_error_raises_that_object_after_what_has_been_sent()
     assert seen == [1]
 
 
+async def test_close_with_an_error_is_too_late_when_the_collector_has_stopped():
+    @channel_flow
+    async def produce(channel):
+        await channel.send(1)
+        await channel.wait_closed()
+        channel.close(Boom())
+
+    assert await produce().take(1).to_list() == [1]
+
+
 async def test_close_refuses_what_is_no_exception_object():
     @channel_flow
     async def produce(channel):

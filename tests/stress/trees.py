@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from itertools import count
@@ -20,7 +21,7 @@ from zlib import crc32
 import anyio
 import trio
 
-from flowpy import Flow
+from flowpy import Flow, channel_flow
 
 COLLECTOR = ContextVar("COLLECTOR", default=None)
 """Set by who collects; every source and callback looks whether it sees it."""
@@ -308,9 +309,42 @@ class PlainIterator:
         await self.items.aclose()
 
 
+def sent(produce):
+    """Return a flow into whose channel one task puts the items."""
+
+    @channel_flow(capacity=2)
+    async def one(channel):
+        async with aclosing(produce()) as items:
+            async for item in items:
+                await channel.send(item)
+
+    return one()
+
+
+def sent_by_callbacks(produce):
+    """Return a flow that is fed as by callbacks, and closed as by them."""
+
+    @channel_flow(capacity=100)
+    async def called_back(channel):
+        error = None
+        try:
+            async with aclosing(produce()) as items:
+                async for item in items:
+                    channel.try_send(item)
+        except Planted as raised:
+            error = raised
+        channel.close(error)
+        await channel.wait_closed()
+
+    return called_back()
+
+
 SOURCES = (
     Flow,
     Flow,
+    Flow,
+    sent,
+    sent_by_callbacks,
     lambda produce: Flow(lambda: PlainIterator(produce)),
     lambda produce: Flow([0]).flat_map(lambda _: produce()),
 )

@@ -335,6 +335,20 @@ async def is_timed_out_natively(case, flow):
     assert asyncio.current_task().cancelling() == 0
 
 
+@way(cancels=True, one_task=False, interrupts=False)
+async def is_launched_and_cancelled(case, flow):
+    try:
+        async with anyio.create_task_group() as group:
+            job = flow.on_each(case.seen.append).launch_in(group)
+            with anyio.move_on_after(delay(case)) as scope:
+                await job.wait()
+            case.stopped = scope.cancelled_caught
+            job.cancel()
+            await job.wait()
+    except BaseExceptionGroup as group:
+        raise alone(group) from None
+
+
 # ------------------------------------------------------------------------ left behind
 
 
