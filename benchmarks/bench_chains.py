@@ -705,6 +705,9 @@ def check(results: list[Result]) -> list[str]:
 
 # ------------------------------------------------------------------------- the chart
 
+LEAST = 0.25
+"""Where the bars begin."""
+
 COLOURS = {
     FLOWPY: "own",
     NESTED: "nested",
@@ -730,18 +733,23 @@ STYLE = """
 """
 
 
+def shown(ratio: float) -> str:
+    """Return a ratio with three digits."""
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
+
+
 def chart(results: list[Result], note: str) -> str:
     """Return a bar chart of the cells that end in a list, as SVG."""
-    ticks = (1, 2, 5, 10, 20, 50, 100)
+    ticks = (1, 2, 5, 10, 30, 100, 300)
     left, panel, gap, bar = 104, 330, 96, 15
     found = {(r.cell, r.who): r.ratio for r in results if r.cell.ending == "to_list"}
     most = max(found.values())
     ticks = tuple(t for t in ticks if t <= most * 1.2)
-    # Logarithmic, and from a half, so that a bar of 1 can be seen.
-    low, high = log(0.5), log(most * 1.1)
+    # Logarithmic, and from far below 1, so that a bar of 1 can be seen.
+    low, high = log(LEAST), log(most * 1.1)
 
     def across(ratio: float) -> float:
-        return panel * (log(max(ratio, 0.5)) - low) / (high - low)
+        return panel * (log(max(ratio, LEAST)) - low) / (high - low)
 
     parts: list[str] = []
     height = 0
@@ -766,7 +774,7 @@ def chart(results: list[Result], note: str) -> str:
                     f"{name.removesuffix(' by hand')}</text>"
                     f'<rect x="{x0}" y="{y + 1}" width="{width:.1f}" height="{bar - 3}"'
                     f' rx="2" class="{kind}"/>'
-                    f'<text x="{x0 + width + 5:.1f}" y="{y + 11}">{ratio:.3g}&#215;</text>'
+                    f'<text x="{x0 + width + 5:.1f}" y="{y + 11}">{shown(ratio)}&#215;</text>'
                 )
                 y += bar
         for tick in ticks:

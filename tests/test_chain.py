@@ -93,9 +93,13 @@ SAME = [
     "Flow.of(1).drop_while(bool)",
     # Group
     "Flow.of(1).chunked(2)",
+    "Flow.of(1).chunked(2, within=3)",
+    "Flow.of(1).chunked(within=3)",
     "Flow.of(1).windowed(3)",
     "Flow.of(1).windowed(3, 2)",
     "Flow.of(1).windowed(3, partial=True)",
+    "Flow.of(1).windowed_by_time(3)",
+    "Flow.of(1).windowed_by_time(3, every=2)",
     "Flow.of(1).chunked_by(len)",
     # Combine
     "Flow.of(1).concat(Flow.of(2), Flow.of(3).take(1))",
@@ -112,6 +116,19 @@ SAME = [
     "Flow.of(1).buffer(9, on_overflow='error')",
     "Flow.of(1).buffer(on_overflow='drop_oldest')",
     "Flow.of(1).conflate()",
+    # Time
+    "Flow.of(1).debounce(0.5)",
+    "Flow.of(1).debounce(len)",
+    "Flow.of(1).throttle(2)",
+    "Flow.of(1).throttle(2, trailing=True)",
+    "Flow.of(1).sample(2)",
+    "Flow.of(1).sample(Flow.interval(2, delay=1))",
+    "Flow.of(1).delay(2)",
+    "Flow.of(1).delay(2, capacity=3)",
+    "Flow.of(1).delay_start(2)",
+    "Flow.of(1).pace(5, 1)",
+    "Flow.of(1).timeout(2)",
+    "Flow.of(1).timeout(2, fallback=Flow.of(3))",
     # Errors and life cycle
     "Flow.of(1).catch(OSError)",
     "Flow.of(1).catch(OSError, KeyError, handler=print)",

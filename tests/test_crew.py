@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import warnings
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from contextvars import ContextVar
 
 import anyio
@@ -504,3 +504,131 @@ async def test_producers_that_share_a_channel_all_go_on_when_there_is_room():
             await checkpoint()
 
     assert sorted(seen) == [(name, n) for name in "abc" for n in range(3)]
+
+
+async def test_a_child_that_cannot_be_spawned_feeds_nothing():
+    async with Crew("test") as crew:
+        channel = crew.channel(1)
+
+        def refuse(*args):
+            raise RuntimeError("the loop has ended")
+
+        crew.scheduler = type("Ended", (), {"spawn": staticmethod(refuse)})()
+        with pytest.raises(RuntimeError, match="the loop has ended"):
+            crew.spawn(anyio.sleep, 1, feeds=channel)
+        crew.scheduler = Crew("other").scheduler
+
+        assert not await channel.more()
+
+
+async def test_joining_a_child_cancels_it_when_the_joiner_is_cancelled():
+    async with Crew("test") as crew:
+        child = crew.spawn(anyio.sleep_forever)
+        with anyio.move_on_after(1) as scope:
+            await crew.join(child)
+
+        assert scope.cancelled_caught
+        assert child.ended
+        await crew.join(child)  # again: at once
+
+
+async def test_a_stage_that_waits_by_itself_asks_for_the_error_of_a_child():
+    boom = Boom()
+
+    async def fail():
+        raise boom
+
+    async def stage():
+        async with Crew("test") as crew:
+            crew.check()
+            crew.spawn(fail)
+            await crew.arrival.park()
+            crew.check()
+
+    with pytest.raises(Boom) as caught:
+        await stage()
+
+    assert caught.value is boom
+
+
+async def test_an_interrupt_in_cleanup_goes_before_an_error_that_came_first():
+    interrupt = KeyboardInterrupt()
+
+    async def late():
+        try:
+            await anyio.sleep_forever()
+            yield
+        finally:
+            raise interrupt
+
+    assert await error_of(failing(Boom(), after=1).merge(Flow(late))) is interrupt
+
+
+async def test_a_channel_made_too_late_is_closed():
+    async with Crew("test") as crew:
+        crew.fail(Boom())
+        channel = crew.line().channel(3)
+
+        assert not channel.offer(1)
+        crew.error = None
+
+
+async def test_an_error_that_repeats_what_it_was_raised_from_is_weighed_once():
+    first, second = Boom(), Boom()
+    first.__context__, second.__context__ = second, first  # a ring, as some make it
+
+    async def call():
+        with suppress(BaseException):
+            await anyio.sleep_forever()
+        raise first
+
+    async with Crew("test") as crew:
+        crew.spawn(call)
+        await checkpoint()
+
+    assert crew.error is None
+
+
+async def test_a_child_that_puts_items_ends_when_nobody_wants_them():
+    ended = []
+
+    async def produce(channel):
+        try:
+            while True:
+                await channel.put("item")
+        finally:
+            ended.append(True)
+
+    async with Crew("test") as crew:
+        channel = crew.channel(1)
+        child = crew.spawn(produce, channel, feeds=channel)
+        await channel.more()
+        channel.close()
+        await crew.join(child)
+        child.cancel()  # it has ended: nothing happens
+
+    assert ended == [True]
+    assert crew.error is None
+
+
+async def test_of_two_errors_an_interrupt_wins():
+    interrupt = KeyboardInterrupt()
+    async with Crew("test") as crew:
+        crew.fail(Boom())
+        crew.fail(interrupt)
+
+        assert crew.error is interrupt
+
+
+async def test_a_line_keeps_the_order_in_which_its_channels_got_items():
+    async with Crew("test") as crew:
+        line = crew.line()
+        first, second = line.channel(9), line.channel(9)
+        for channel, item in ((first, 1), (second, 2), (second, 3), (first, 4)):
+            await channel.put(item)
+        seen = []
+        while line.turns:
+            channel = line.turns.popleft()
+            seen.append((channel.index, channel.take()))
+
+    assert seen == [(0, 1), (1, 2), (1, 3), (0, 4)]

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 import pytest
 
 from flowpy import Flow, flow, run
+from flowpy._crew import Crew
 from tests.laws.probes import Boom
 from tests.test_crew import apart, error_of, ticks
 
@@ -114,3 +115,51 @@ def test_it_works_on_uvloop(apply):
         return await apply(source).take(1).to_list()
 
     assert run(main, backend="uvloop") == run(main, backend="asyncio")
+
+
+def test_a_child_that_asyncio_cancels_fails_the_stage_unless_that_is_closing():
+    async def main():
+        async with Crew("test") as crew:
+            child = crew.spawn(asyncio.sleep, 9)
+            await asyncio.sleep(0)
+            child.key.cancel()
+            await crew.join(child)
+            failed = crew.error
+        async with Crew("test") as closing:
+            child = closing.spawn(asyncio.sleep, 9)
+            await asyncio.sleep(0)
+            asyncio.get_running_loop().call_soon(child.key.cancel)
+            closing.closing = True
+            await closing.join(child)
+        return failed, closing.error
+
+    failed, error = asyncio.run(main())
+
+    assert isinstance(failed, asyncio.CancelledError)
+    assert error is None
+
+
+def test_an_iterator_that_outlives_the_run_of_trio_is_closed_with_it():
+    trio = pytest.importorskip("trio")
+    events, kept = [], []
+
+    async def main():
+        kept.append(aiter(ticks(events).buffer()))
+        await anext(kept[0])
+
+    trio.run(main)
+
+    assert events[:2] == ["open", "closing"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="has no eager tasks")
+def test_an_eager_child_may_leave_in_its_first_step():
+    async def main():
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        async with Crew("test") as crew:
+            channel = crew.channel(1)
+            channel.close()
+            child = crew.spawn(channel.put, 1, feeds=channel)
+        return child.ended, list(channel.items)
+
+    assert asyncio.run(main()) == (True, [])
