@@ -542,7 +542,10 @@ async def test_explain_tells_which_of_them_run_tasks():
         "delay(3, capacity=9)  # a seam: runs upstream in a task of its own; at most 9 items wait"
         in text
     )
-    assert "timeout(1)  # a seam: runs upstream in a task of its own; no item waits" in text
+    assert (
+        "timeout(1)  # a seam: runs upstream in a task of its own; no item waits"
+        in text
+    )
     assert "in tasks of their own: 0-3, 4, 5; in the collecting task: 6" in text
 
 

@@ -145,8 +145,11 @@ class Case:
         name = self.random.choices(NAMES, WEIGHTS)[0]
         operator = OPERATORS[name]
         self.crews += operator.apart
-        groups = operator.apart or (groups and not operator.beside)
+        here = groups and not operator.beside
+        groups = operator.apart or here
         sides = [self.grow(depth - 1, groups=groups)]
+        if operator.goes_on:
+            groups = here
         for _ in range(operator.others):
             other = self.grow(self.random.randrange(min(depth, 3)), groups=groups)
             sides.append(other)
@@ -176,6 +179,7 @@ class Case:
             tuple(items[:fails_at]), frozenset(filter(None, [cleanup or error]))
         )
         kind = self.any_of(*SOURCES)
+        self.crews += kind in {sent, sent_by_callbacks}
         return Node(kind(produce), replace(expected, known=not hangs))
 
     def produce(self, name, items, pauses, fails_at, error, cleanup, hangs):
@@ -474,6 +478,8 @@ class Operator:
     others: int = 0
     apart: bool = False
     """Whether it runs what is above it in tasks of its own."""
+    goes_on: bool = False
+    """Whether the collector's task reads the other flows in spite of that."""
     beside: bool = False
     """Whether it reads several flows in one task, not one inside of the other."""
 
@@ -514,8 +520,49 @@ OPERATORS = {
     "merge of three": Operator(
         lambda c, f, *o: f.merge(*o), mixes, others=2, apart=True
     ),
+    "chunked(within)": Operator(
+        lambda c, f: f.chunked(c.any_of(None, 3), within=c.any_of(0, 0.002)),
+        loses,
+        apart=True,
+    ),
+    "windowed_by_time": Operator(
+        lambda c, f: f.windowed_by_time(0.004, every=c.any_of(None, 0.002, 0.01)),
+        loses,
+        apart=True,
+    ),
+    "debounce": Operator(
+        lambda c, f: f.debounce(c.any_of(0, 0.001, c.callback(lambda _: 0.002))),
+        loses,
+        apart=True,
+    ),
+    "throttle": Operator(lambda c, f: f.throttle(0.002), loses),
+    "throttle(trailing)": Operator(
+        lambda c, f: f.throttle(0.002, trailing=True), loses, apart=True
+    ),
+    "sample": Operator(lambda c, f: f.sample(0.002), loses, apart=True),
+    "sample at ticks": Operator(
+        lambda c, f, o: f.sample(o), loses, others=1, apart=True
+    ),
+    "delay": Operator(
+        lambda c, f: f.delay(c.any_of(0, 0.002), capacity=c.any_of(1, 2, 9)),
+        apart=True,
+    ),
+    "delay_start": Operator(lambda c, f: f.delay_start(0.001)),
+    "pace": Operator(lambda c, f: f.pace(c.any_of(1, 3), 0.002)),
+    "timeout": Operator(lambda c, f: f.timeout(50), apart=True),
+    "timeout(fallback)": Operator(
+        lambda c, f, o: f.timeout(0.002, fallback=o),
+        loses,
+        others=1,
+        apart=True,
+        goes_on=True,
+    ),
 }
 """How each operator is applied, `(case, flow, *other_flows)`, and what it does."""
 
 NAMES = list(OPERATORS)
-WEIGHTS = [operator.weight for operator in OPERATORS.values()]
+WEIGHTS = [
+    operator.weight if operator.effect is loses else 3 * operator.weight
+    for operator in OPERATORS.values()
+]
+"""Where nobody knows what has to come, less is checked: so those come less often."""
