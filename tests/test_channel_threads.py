@@ -62,6 +62,69 @@ def test_a_thread_is_told_when_the_flow_has_ended(backend):
     assert len(errors) == 2
 
 
+async def waits_for_room(channel):
+    """Return once a thread stands before the full channel."""
+    while not channel._waiting:
+        await anyio.sleep(0.001)
+
+
+@pytest.mark.parametrize("how", ["close", "stop"])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_thread_that_waits_for_room_is_told_at_once(backend, how, monkeypatch):
+    monkeypatch.setattr(_channel, "LOOK", 1000)
+    channels, errors = [], []
+
+    @channel_flow(capacity=1)
+    async def produce(channel):
+        channels.append(channel)
+
+        def work():
+            try:
+                for n in range(9):
+                    channel.send_from_thread(n)
+            except FlowClosedError as error:
+                errors.append(error)
+
+        thread = Thread(target=work)
+        thread.start()
+        await channel.wait_closed()
+        await anyio.to_thread.run_sync(thread.join)
+
+    async def main():
+        async with produce().open() as items:
+            first = await anext(items)
+            await waits_for_room(channels[0])
+            if how == "stop":
+                return [first]
+            channels[0].close()
+            return [first, *[x async for x in items]]
+
+    assert run(main, backend=backend) == ([0] if how == "stop" else [0, 1])
+    assert len(errors) == 1
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_thread_that_waits_long_goes_on_when_there_is_room(backend, monkeypatch):
+    monkeypatch.setattr(_channel, "LOOK", 0.001)
+
+    @channel_flow(capacity=1)
+    async def produce(channel):
+        def work():
+            for n in range(4):
+                channel.send_from_thread(n)
+
+        await anyio.to_thread.run_sync(work)
+
+    async def main():
+        seen = []
+        async for item in produce():
+            seen.append(item)
+            await anyio.sleep(0.01)
+        return seen
+
+    assert run(main, backend=backend) == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_thread_may_close_a_flow_and_send_when_its_loop_is_gone(backend):
     channels = []
