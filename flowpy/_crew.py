@@ -34,7 +34,7 @@ from flowpy._scheduler import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
     from types import TracebackType
 
 T = TypeVar("T")
@@ -164,6 +164,13 @@ class Crew:
         await self.join(*children, hard=True)
 
     @protected
+    def dismiss(self, children: Iterable[Child]) -> None:
+        """Cancel children, but for those that leave by themselves: see `Crew`."""
+        for child in children:
+            if not (child.leaving or child.key in self._resting):
+                child.cancel()
+
+    @protected
     async def join(self, *children: Child, hard: bool = False) -> None:
         """Wait until children have ended; a cancellation meanwhile cancels them."""
 
@@ -192,8 +199,7 @@ class Crew:
         me = self.scheduler.current_task()
         for child in self._children:
             if child.task is not None and child.task.key is me:
-                child.leaving = True
-                child.task.spare()
+                child.leave()
 
     def check(self) -> None:
         """Raise the error of a child, if there is one."""
@@ -219,9 +225,8 @@ class Crew:
         hard = isinstance(error, self.scheduler.cancelled)
         if hard:
             self._cancel_all()
-        for child in children:
-            if not (hard or child.leaving or child.key in self._resting):
-                child.cancel()
+        else:
+            self.dismiss(children)
         try:
             # One that is spawned by another meanwhile is among `_children` too.
             if children:
@@ -267,6 +272,12 @@ class Child:
         if not self.ended and self.task is not None:
             self._stopping = True
             self.task.cancel(for_good=for_good)
+
+    def leave(self) -> None:
+        """Take note that it is about to end by itself."""
+        self.leaving = True
+        if self.task is not None:
+            self.task.spare()
 
     @protected
     def end(self, error: BaseException | None) -> None:
@@ -447,16 +458,20 @@ class Channel(Queue[T]):
 
     @protected
     async def room(self) -> bool:
-        """Wait until fewer than `ahead` items are there; False if it is closed."""
+        """Wait until it is not full; False if it is closed."""
         resting = self.crew._resting
         me = self.crew.scheduler.current_task()
         resting.add(me)
         try:
-            while len(self.items) >= self.ahead > 0:
+            while self.is_full():
                 await self._held.park()
         finally:
             resting.discard(me)
         return not self.over()
+
+    def is_full(self) -> bool:
+        """Tell whether its producers have to wait; one that is closed is not full."""
+        return len(self.items) >= self.ahead > 0
 
     # Its reader:
 

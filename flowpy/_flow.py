@@ -7,6 +7,7 @@ to the operator that does the work, in the file of `_operators/` that its sectio
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
+from concurrent.futures import Executor
 from logging import INFO
 from random import Random
 from types import NoneType
@@ -26,7 +27,7 @@ from typing_extensions import TypeIs, TypeVar
 
 from flowpy import _sources as sources
 from flowpy._blocking import iterate_blocking
-from flowpy._callbacks import equals, itself
+from flowpy._callbacks import Remote, equals, is_async, itself
 from flowpy._chain import Chain, Stages, Values
 from flowpy._checks import (
     check_callable,
@@ -46,6 +47,7 @@ from flowpy._operators import (
     buffer,
     combine,
     group,
+    latest,
     lifecycle,
     limit,
     recover,
@@ -306,6 +308,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
         self,
         fn: Callback[[T_co], U],
         *,
+        concurrency: int = 1,
+        ordered: bool = True,
+        on: None = None,
         on_error: Callback[[Exception, T_co], V | Skip],
     ) -> Flow[U | V]: ...
     @overload
@@ -313,6 +318,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
         self,
         fn: Callback[[T_co], U],
         *,
+        concurrency: int = 1,
+        ordered: bool = True,
+        on: None = None,
         on_error: Callable[[Exception, T_co], V | Skip] | None = None,
     ) -> Flow[U | V]: ...
     @overload
@@ -320,6 +328,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
         self,
         fn: Callable[[T_co], U],
         *,
+        concurrency: int = 1,
+        ordered: bool = True,
+        on: Executor | None = None,
         on_error: Callback[[Exception, T_co], V | Skip],
     ) -> Flow[U | V]: ...
     @overload
@@ -327,39 +338,92 @@ class Flow(Terminals[T_co], Generic[T_co]):
         self,
         fn: Callable[[T_co], U],
         *,
+        concurrency: int = 1,
+        ordered: bool = True,
+        on: Executor | None = None,
         on_error: Callable[[Exception, T_co], V | Skip] | None = None,
     ) -> Flow[U | V]: ...
     def map(
         self,
         fn: Callable[[T_co], Any],
         *,
+        concurrency: int = 1,
+        ordered: bool = True,
+        on: Executor | None = None,
         on_error: Callable[[Exception, T_co], Any] | None = None,
     ) -> Flow[Any]:
         """Replace each item by what `fn` makes of it.
 
+        ::
+
+            source                           ab----|
+            fn takes 3 for a, 1 for b
+            map(fn, concurrency=2)           ---(AB)--|
+            map(fn, concurrency=2, ordered=False)
+                                             --BA--|
+
         Args:
-            fn: Gives the new item; plain or async, awaited before the next pull.
+            fn: Gives the new item; plain or async. Plain functions are called in the
+                event loop, one after another, whatever `concurrency` is: those that
+                take long belong on an executor, see `on`.
+            concurrency: How many calls may run at once; >= 1. With 1, each ends before
+                the next item is pulled. With more, they run in tasks of their own.
+            ordered: Whether the results come in the order of the items, or as the calls
+                end.
+            on: A `concurrent.futures.Executor` that runs `fn`, a plain function then:
+                threads, processes, or a cluster's. It gets at most `concurrency` items
+                at once: give that as many as it has workers. What it has not begun
+                when the flow stops is dropped from its queue; what runs is left alone.
+                To other processes function, items and results go pickled. In threads
+                of a `ThreadPoolExecutor`, `fn` sees the context variables.
             on_error: Called with an error that `fn` raised and its item: gives the
                 item to put in its place, or `SKIP` (of type `Skip`) for none. Left
-                out, the error ends the flow.
+                out, the error ends the flow: other calls are cancelled.
 
-        Shape: n items in, n out (fewer with `SKIP`), in order.
+        Shape: n items in, n out (fewer with `SKIP`), in order unless `ordered` is
+            False. With `concurrency=n` an item is pulled when fewer than n calls run,
+            and at most `2 * n` items are pulled and not yet passed on; runs 1 task and
+            up to n for the calls. In order, an error comes in its call's place; so does
+            one of the source, after the results of all items before it.
 
         Raises:
-            TypeError: at the call, if `fn` or `on_error` is not callable.
+            TypeError: at the call, if `fn` or `on_error` is not callable, `concurrency`
+                not an integer, or `on` no executor; or if `fn` is async and there is an
+                executor.
+            ValueError: at the call, if `concurrency` is less than 1.
+            PicklingError: (or what pickle raises instead) while running, with a note,
+                if something cannot be sent to another process.
 
         Example:
             >>> skip = lambda error, item: SKIP
             >>> run(Flow.of("1", "x", "3").map(int, on_error=skip).to_list)
             [1, 3]
+            >>> fetch = lambda n: anyio.sleep(0.1 / n)
+            >>> run(Flow(range(1, 100)).map(fetch, concurrency=20).count)
+            99
 
-        Source: Kotlin Flow `map`; `on_error` is flowpy's.
+        Source: Kotlin Flow `map`; concurrency as in Rust's `buffered` and
+            `buffer_unordered`; `on_error` is flowpy's.
         """
         check_callable("fn", fn)
-        if on_error is None:
+        number = check_count("concurrency", concurrency, 1)
+        check_type("ordered", ordered, bool)
+        check_optional_callable("on_error", on_error)
+        if on is not None:
+            check_type("on", on, Executor)
+            if is_async(fn):
+                message = f"fn must be a plain function for `on` to run it; got {fn!r}"
+                raise TypeError(message)
+            fn = Remote(fn, on)
+        if number == 1 and on_error is None:
             return self._then(transform.map, fn)
-        check_callable("on_error", on_error)
-        return self._then(transform.map_or_else, fn, on_error)
+        if number == 1:
+            return self._then(transform.map_or_else, fn, on_error)
+        if on_error is None:
+            return self._then(transform.map_concurrent, fn, number, ordered)
+        return self._then(
+            transform.map_concurrent_or_else, fn, on_error, number, ordered
+        )
 
     @overload
     def map_not_none(
@@ -389,43 +453,76 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         return self._then(transform.map_not_none, check_callable("fn", fn))
 
-    def flat_map(self, fn: Callable[[T_co], Result[FlowLike[U]]]) -> Flow[U]:
-        """Replace each item by all items of what `fn` makes of it, one after another.
+    def flat_map(
+        self, fn: Callable[[T_co], Result[FlowLike[U]]], *, concurrency: int = 1
+    ) -> Flow[U]:
+        """Replace each item by all items of what `fn` makes of it.
+
+        ::
+
+            source                      a-b-------|
+            inner flows                 x--y|
+                                          x--y|
+            flat_map(fn)                x--yx--y--|
+            flat_map(fn, concurrency=2) x-xy-y----|
 
         Args:
             fn: Gives a flow, an async iterable or an iterable; an async generator
                 function will do.
+            concurrency: How many inner flows to read at once; >= 1. With 1, each is
+                read to its end and closed before the next item is pulled. With more,
+                they run in tasks of their own, their items come as they arrive.
 
-        Shape: n items in, any number out, in order; an inner flow is read to its end
-            and closed before the next item is pulled.
+        Shape: n items in, any number out; each inner flow's in order. With
+            `concurrency=n` an item is pulled when fewer than n inner flows run, and of
+            each of n at most 16 items wait; runs 1 task and up to n for the inner ones.
 
         Raises:
-            TypeError: at the call, if `fn` is not callable; while running, if what it
-                gives cannot be iterated.
+            TypeError: at the call, if `fn` is not callable or `concurrency` not an
+                integer; while running, if what `fn` gives cannot be iterated.
+            ValueError: at the call, if `concurrency` is less than 1.
 
         Example:
             >>> run(Flow.of("ab", "c").flat_map(list).to_list)
             ['a', 'b', 'c']
+            >>> run(Flow.of("ab", "c").flat_map(list, concurrency=2).to_set) == set(
+            ...     "abc"
+            ... )
+            True
 
-        Source: Kotlin Flow `flatMapConcat`.
+        Source: Kotlin Flow `flatMapConcat`, `flatMapMerge`.
         """
-        return self._then(transform.flat_map, check_callable("fn", fn))
+        check_callable("fn", fn)
+        number = check_count("concurrency", concurrency, 1)
+        if number == 1:
+            return self._then(transform.flat_map, fn)
+        return self._then(transform.flat_map_concurrent, fn, number)
 
-    def flatten(self: Flow[FlowLike[U]]) -> Flow[U]:
-        """Give the items of the items, one inner flow after another.
+    def flatten(self: Flow[FlowLike[U]], *, concurrency: int = 1) -> Flow[U]:
+        """Give the items of the items.
 
-        Shape: n flows, async iterables or iterables in, their items out, in order.
+        Args:
+            concurrency: How many inner flows to read at once; >= 1. With 1, one after
+                another; with more, their items come as they arrive: see `flat_map`.
+
+        Shape: n flows, async iterables or iterables in, their items out; each inner
+            flow's in order. With `concurrency=n`, of each of n at most 16 items wait.
 
         Raises:
-            TypeError: while running, if an item cannot be iterated.
+            TypeError: at the call, if `concurrency` is not an integer; while running,
+                if an item cannot be iterated.
+            ValueError: at the call, if `concurrency` is less than 1.
 
         Example:
             >>> run(Flow.of([1, 2], (3,)).flatten().to_list)
             [1, 2, 3]
 
-        Source: Kotlin Flow `flattenConcat`.
+        Source: Kotlin Flow `flattenConcat`, `flattenMerge`.
         """
-        return self._then(transform.flatten, itself)
+        number = check_count("concurrency", concurrency, 1)
+        if number == 1:
+            return self._then(transform.flatten, itself)
+        return self._then(transform.flatten_concurrent, itself, number)
 
     def enumerate(self, start: int = 0) -> Flow[tuple[int, T_co]]:
         """Pair each item with its number.
@@ -518,6 +615,99 @@ class Flow(Terminals[T_co], Generic[T_co]):
         Source: Kotlin Flow `onEach`.
         """
         return self._then(transform.on_each, check_callable("fn", fn))
+
+    @overload
+    def map_latest(self, fn: Callback[[T_co], U]) -> Flow[U]: ...
+    @overload
+    def map_latest(self, fn: Callable[[T_co], U]) -> Flow[U]: ...
+    def map_latest(self, fn: Callable[[T_co], Any]) -> Flow[Any]:
+        """Replace each item by what `fn` makes of it; a new item cancels the call.
+
+        ::
+
+            source                             1-5-2---|
+            map_latest(lambda n: sleep(n, n))  -1----2-|
+
+        Args:
+            fn: Gives the new item; plain or async. A call that has not ended when the
+                next item comes is cancelled, and its cleanup waited for, before `fn` is
+                called again. One that never waits is not interrupted.
+
+        Shape: n items in, 0..n out, in order; the last item's comes always. A slow
+            reader does not hold the source back: at most 64 results wait for it, the
+            next call waits until it is cancelled. Runs 2 tasks.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable.
+
+        Example:
+            >>> look_up = lambda word: anyio.sleep(0.1)
+            >>> run(Flow.of("a", "ab", "abc").map_latest(look_up).count)
+            1
+
+        Source: Kotlin Flow `mapLatest`.
+        """
+        return self._then(latest.map_latest, check_callable("fn", fn))
+
+    def flat_map_latest(self, fn: Callable[[T_co], Result[FlowLike[U]]]) -> Flow[U]:
+        """Give the items of what `fn` makes of an item, until the next item comes.
+
+        ::
+
+            source                    a---b-------|
+            inner flow of each        x--y--z|
+            flat_map_latest(fn)       x--yx--y--z-|
+
+        Args:
+            fn: Gives a flow, an async iterable or an iterable; an async generator
+                function will do. A new item cancels the inner flow of the one before
+                and waits until it has ended; what it had given is still delivered.
+
+        Shape: n items in, any number out, in order; the last inner flow is read to its
+            end. A slow reader does not hold the source back: at most 64 items wait for
+            it, an inner flow then waits until it is cancelled. Runs 2 tasks.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable; while running, if what it
+                gives cannot be iterated.
+
+        Example:
+            >>> search = lambda w: Flow.of(w).on_start(lambda: anyio.sleep(0.1))
+            >>> run(Flow.of("a", "ab", "abc").flat_map_latest(search).to_list)
+            ['abc']
+
+        Source: Kotlin Flow `flatMapLatest`; RxJS `switchMap`.
+        """
+        return self._then(latest.flat_map_latest, check_callable("fn", fn))
+
+    def flat_map_first(self, fn: Callable[[T_co], Result[FlowLike[U]]]) -> Flow[U]:
+        """Give the items of what `fn` makes of an item; drop items that come meanwhile.
+
+        ::
+
+            source                   a---b--c----|
+            inner flow of each       x----y|
+            flat_map_first(fn)       x----y-x----y|
+
+        Args:
+            fn: Gives a flow, an async iterable or an iterable; an async generator
+                function will do.
+
+        Shape: n items in, any number out, in order. The source is never held back: what
+            it gives while an inner flow runs is dropped. At most 16 items of that one
+            wait. Runs 2 tasks.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable; while running, if what it
+                gives cannot be iterated.
+
+        Example:
+            >>> run(Flow.of("ab", "cd").flat_map_first(list).to_list)
+            ['a', 'b', 'c', 'd']
+
+        Source: RxJS `exhaustMap`.
+        """
+        return self._then(latest.flat_map_first, check_callable("fn", fn))
 
     # ----------------------------------------------------------- select and limit
 

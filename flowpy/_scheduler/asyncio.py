@@ -50,6 +50,13 @@ class AsyncioGate:
         while self.parked:
             release(self.parked.popleft())
 
+    def wake_one(self) -> None:
+        while self.parked:
+            future = self.parked.popleft()
+            if not future.done():
+                future.set_result(None)
+                return
+
 
 def release(future: asyncio.Future[None]) -> None:
     """Let the task that waits for `future` go on."""

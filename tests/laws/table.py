@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import anyio
+
 from flowpy import SKIP, Flow, flow
 from tests.laws.probes import Boom
 
@@ -73,6 +75,11 @@ def is_none_or_small(x):
     return x is None or x < 3
 
 
+def spaced(source):
+    """Return its items with a second before each, so that no two are handled at once."""
+    return source.on_each(lambda _: anyio.sleep(1))
+
+
 def negative(name):
     """The wrong calls of a method that takes a count."""
     return (
@@ -121,6 +128,10 @@ TRANSFORM = (
         bad=(
             *not_callable("map", "fn"),
             (lambda f: f.map(str, on_error=3), TypeError, "on_error"),
+            (lambda f: f.map(str, concurrency=0), ValueError, "concurrency"),
+            (lambda f: f.map(str, concurrency=1.5), TypeError, "concurrency"),
+            (lambda f: f.map(str, ordered=None), TypeError, "ordered"),
+            (lambda f: f.map(str, on=3), TypeError, "on"),
         ),
     ),
     Case(
@@ -134,6 +145,40 @@ TRANSFORM = (
         lambda f, c: f.map(c(fail_for_two), on_error=c(lambda error, x: SKIP)),
         gives=[1, 3, 4],
         calls="on items",
+    ),
+    Case(
+        "map(concurrency)",
+        lambda f, c: f.map(c(lambda x: [x]), concurrency=3),
+        gives=[[1], [2], [3], [4]],
+        nones=[[None], [None]],
+        ahead=6,
+        calls="on items",
+    ),
+    Case(
+        "map(concurrency, on_error)",
+        lambda f, c: f.map(
+            c(fail_for_two), concurrency=3, on_error=c(lambda error, x: SKIP)
+        ),
+        gives=[1, 3, 4],
+        ahead=7,  # one of those that were pulled is skipped
+        calls="on items",
+    ),
+    Case(
+        "map(concurrency, unordered)",
+        lambda f, c: spaced(f).map(c(lambda x: [x]), concurrency=3, ordered=False),
+        gives=[[1], [2], [3], [4]],
+        nones=[[None], [None]],
+        ahead=6,
+        calls="on items",
+    ),
+    Case(
+        "map_latest",
+        lambda f, c: spaced(f).map_latest(c(lambda x: [x])),
+        gives=[[1], [2], [3], [4]],
+        nones=[[None], [None]],
+        ahead=math.inf,
+        calls="on items",
+        bad=not_callable("map_latest", "fn"),
     ),
     Case(
         "map_not_none",
@@ -150,7 +195,11 @@ TRANSFORM = (
         gives=[1, 1, 2, 2, 3, 3, 4, 4],
         nones=[None] * 4,
         calls="on items",
-        bad=not_callable("flat_map", "fn"),
+        bad=(
+            *not_callable("flat_map", "fn"),
+            (lambda f: f.flat_map(str, concurrency=0), ValueError, "concurrency"),
+            (lambda f: f.flat_map(str, concurrency="2"), TypeError, "concurrency"),
+        ),
     ),
     Case(
         "flat_map over flows",
@@ -160,9 +209,42 @@ TRANSFORM = (
         calls="on items",
     ),
     Case(
+        "flat_map(concurrency)",
+        lambda f, c: spaced(f).flat_map(c(lambda x: (x, x)), concurrency=2),
+        gives=[1, 1, 2, 2, 3, 3, 4, 4],
+        nones=[None] * 4,
+        ahead=18,  # 8 of them wait for each worker, which each have the next one
+        calls="on items",
+    ),
+    Case(
+        "flat_map_latest",
+        lambda f, c: spaced(f).flat_map_latest(c(lambda x: (x, x))),
+        gives=[1, 1, 2, 2, 3, 3, 4, 4],
+        nones=[None] * 4,
+        ahead=math.inf,
+        calls="on items",
+        bad=not_callable("flat_map_latest", "fn"),
+    ),
+    Case(
+        "flat_map_first",
+        lambda f, c: spaced(f).flat_map_first(c(lambda x: (x, x))),
+        gives=[1, 1, 2, 2, 3, 3, 4, 4],
+        nones=[None] * 4,
+        ahead=math.inf,
+        calls="on items",
+        bad=not_callable("flat_map_first", "fn"),
+    ),
+    Case(
         "flatten",
         lambda f, c: f.map(lambda x: [x]).flatten(),
         gives=[1, 2, 3, 4],
+        bad=((lambda f: f.flatten(concurrency=-1), ValueError, "concurrency"),),
+    ),
+    Case(
+        "flatten(concurrency)",
+        lambda f, c: spaced(f).map(lambda x: Flow.of(x)).flatten(concurrency=2),
+        gives=[1, 2, 3, 4],
+        ahead=34,
     ),
     Case(
         "enumerate",
@@ -728,6 +810,15 @@ ENDINGS = (
         nones=None,
         calls="on items",
         bad=not_callable("collect", "fn"),
+    ),
+    Case(
+        "collect_latest",
+        lambda f, c: f.collect_latest(c(lambda x: None)),
+        gives=None,
+        empty=None,
+        nones=None,
+        calls="on items",
+        bad=not_callable("collect_latest", "fn"),
     ),
     Case("to_list", lambda f, c: f.to_list(), gives=[1, 2, 3, 4]),
     Case(

@@ -374,6 +374,15 @@ def shuffles(case, make, node):
     return Node(flow, case.after_callback(replace(node.expected, ordered=False)))
 
 
+def overlaps(case, make, node):
+    """All of them, in order, by calls of which nobody knows which one fails."""
+    changed = keeps(case, make, node)
+    if case._failing[0] is None:
+        return changed
+    expected = case.after_callback(replace(node.expected, ordered=False))
+    return replace(changed, expected=expected)
+
+
 def mixes(case, make, *nodes):
     """All those of several flows, in any order."""
     parts = [node.expected for node in nodes]
@@ -519,6 +528,38 @@ OPERATORS = {
     ),
     "merge of three": Operator(
         lambda c, f, *o: f.merge(*o), mixes, others=2, apart=True
+    ),
+    "map at once": Operator(
+        lambda c, f: f.map(c.callback(), concurrency=c.any_of(2, 3, 9)),
+        overlaps,
+        weight=2,
+        apart=True,
+    ),
+    "map at once, in any order": Operator(
+        lambda c, f: f.map(c.callback(), concurrency=c.any_of(2, 3, 9), ordered=False),
+        shuffles,
+        apart=True,
+    ),
+    "flat_map at once": Operator(
+        lambda c, f, o: f.take(3).flat_map(
+            c.callback(lambda _: o), concurrency=c.any_of(2, 9)
+        ),
+        loses,
+        others=1,
+        apart=True,
+    ),
+    "map_latest": Operator(lambda c, f: f.map_latest(c.callback()), loses, apart=True),
+    "flat_map_latest": Operator(
+        lambda c, f, o: f.take(3).flat_map_latest(c.callback(lambda _: o)),
+        loses,
+        others=1,
+        apart=True,
+    ),
+    "flat_map_first": Operator(
+        lambda c, f, o: f.take(3).flat_map_first(c.callback(lambda _: o)),
+        loses,
+        others=1,
+        apart=True,
     ),
     "chunked(within)": Operator(
         lambda c, f: f.chunked(c.any_of(None, 3), within=c.any_of(0, 0.002)),
