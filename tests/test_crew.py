@@ -430,6 +430,25 @@ async def test_a_child_that_is_stopped_has_ended_with_its_cleanup():
     assert events == ["ended", "stopped"]
 
 
+async def test_a_child_that_is_being_stopped_is_not_cancelled_again_by_the_close():
+    events = []
+
+    async def work():
+        try:
+            await anyio.sleep_forever()
+        finally:
+            await anyio.sleep(1)
+            events.append("ended")
+
+    async with Crew("test") as crew:
+        child = crew.spawn(work)
+        await checkpoint()
+        child.cancel()
+        await anyio.sleep(0.5)
+
+    assert events == ["ended"]
+
+
 async def test_the_error_of_a_child_that_nobody_needs_is_dropped_at_the_close():
     async def call():
         try:
