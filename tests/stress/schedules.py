@@ -32,7 +32,7 @@ from flowpy import _chain
 from flowpy._crew import Crew
 from flowpy._scheduler.asyncio import _ALIVE
 from flowpy.testing import VirtualClockEventLoop
-from tests.stress.trees import Case, Planted, Run
+from tests.stress.trees import Case, Planted, PlantedInterrupt, Run
 from tests.stress.ways import EAGER, WAYS, Hang, Way, collected, without_frames
 
 LATEST = 10_000.0
@@ -193,7 +193,9 @@ def judge_result(schedule: Schedule, error: BaseException | None) -> None:
     if error is not None and not is_among(error, case.planted):
         faults.append(f"it raised {error!r}, which nobody planted")
     elif case.stopped:
-        wanted = in_cleanup or error is case.own_error
+        # Ctrl-C is never dropped, whoever it hits.
+        late = in_cleanup or isinstance(error, PlantedInterrupt)
+        wanted = late or error is case.own_error
         if not (wanted or schedule.way.cancels):
             faults.append(f"it raised {error!r} after it had been stopped")
     elif expected.known and not (in_cleanup and expected.stops):
