@@ -6,25 +6,32 @@
 
 from __future__ import annotations
 
-from flowpy._decorators import flow
+from flowpy._channel import Channel
+from flowpy._decorators import channel_flow, flow
 from flowpy._errors import (
     BufferOverflowError,
+    FlowClosedError,
     FlowConsumedError,
     FlowEmptyError,
     FlowError,
 )
 from flowpy._flow import Flow
+from flowpy._jobs import Job
 from flowpy._scheduler import run
 from flowpy._types import SKIP, Skip
 
 __all__ = (
     "SKIP",
     "BufferOverflowError",
+    "Channel",
     "Flow",
+    "FlowClosedError",
     "FlowConsumedError",
     "FlowEmptyError",
     "FlowError",
+    "Job",
     "Skip",
+    "channel_flow",
     "flow",
     "run",
 )
@@ -33,11 +40,15 @@ __version__ = "0.1.0"
 
 for _public in (
     BufferOverflowError,
+    Channel,
     Flow,
+    FlowClosedError,
     FlowConsumedError,
     FlowEmptyError,
     FlowError,
+    Job,
     Skip,
+    channel_flow,
     flow,
     run,
 ):

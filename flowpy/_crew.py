@@ -165,9 +165,13 @@ class Crew:
 
     @protected
     def dismiss(self, children: Iterable[Child]) -> None:
-        """Cancel children, but for those that leave by themselves: see `Crew`."""
+        """Cancel children, but for those that leave by themselves: see `Crew`.
+
+        One that is being stopped already is let alone, so that its cleanup can wait.
+        """
         for child in children:
-            if not (child.leaving or child.key in self._resting):
+            leaves = child.leaving or child.key in self._resting
+            if not (leaves or child._stopping):
                 child.cancel()
 
     @protected

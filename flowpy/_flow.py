@@ -42,6 +42,7 @@ from flowpy._checks import (
     check_type,
 )
 from flowpy._iterating import closing
+from flowpy._jobs import Job, launch
 from flowpy._operators import (
     buffer,
     combine,
@@ -67,7 +68,15 @@ if TYPE_CHECKING:
 
     from flowpy._operator import Operator
     from flowpy._scheduler import Backend
-    from flowpy._types import Callback, Duration, FlowLike, Result, Skip
+    from flowpy._types import (
+        AnyTaskGroup,
+        Callback,
+        Duration,
+        FlowLike,
+        Gettable,
+        Result,
+        Skip,
+    )
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -258,6 +267,39 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         values = (seed, check_callable("fn", fn))
         return made((sources.unfold,), (values,))
+
+    @staticmethod
+    def from_queue(queue: Gettable[T]) -> Flow[T]:
+        """Make a flow of what comes out of a queue.
+
+        Args:
+            queue: An `asyncio.Queue`, or one with the same `async def get()`.
+
+        Shape: the items, in order, each taken when it is asked for. Ends when the queue
+            has been shut down (which those of asyncio can be since Python 3.13) and is
+            empty; else never: several collections share the items.
+
+        Raises:
+            TypeError: at the call, if `queue` has no method `get`.
+            RuntimeError: while running, for an `asyncio.Queue` on trio.
+
+        Example:
+            >>> async def main():
+            ...     queue = asyncio.Queue()
+            ...     for word in ("a", "b", "c"):
+            ...         queue.put_nowait(word)
+            ...     return await Flow.from_queue(queue).take(2).to_list()
+            >>> run(main)
+            ['a', 'b']
+
+        Source: Kotlin Flow `consumeAsFlow`, but the queue is left open.
+        """
+        if not callable(getattr(queue, "get", None)):
+            message = (
+                f"queue must have a method get, as asyncio.Queue has; got {queue!r}"
+            )
+            raise TypeError(message)
+        return made((sources.queue_items,), ((queue,),))
 
     # ------------------------------------------------------------------ transform
 
@@ -1920,6 +1962,33 @@ class Flow(Terminals[T_co], Generic[T_co]):
         Source: flowpy's own.
         """
         return iterate_blocking(self.open, backend)
+
+    def launch_in(self, task_group: AnyTaskGroup) -> Job:
+        """Collect in a task of a group, without waiting for it.
+
+        Args:
+            task_group: A task group of anyio or asyncio, or a nursery of trio.
+
+        Shape: one collection, whose items are dropped; put `on_each` before. An error
+            ends the group, as that of any task. The `Job` that it returns can be
+            cancelled alone: `job.cancel()`; `await job.wait()` returns when it has
+            ended, however it did.
+
+        Raises:
+            TypeError: at the call, if `task_group` is none of these.
+
+        Example:
+            >>> async def main():
+            ...     async with anyio.create_task_group() as group:
+            ...         job = Flow.of(1, 2).on_each(print).launch_in(group)
+            ...         await job.wait()
+            >>> run(main)
+            1
+            2
+
+        Source: Kotlin Flow `launchIn`.
+        """
+        return launch(repr(self), self.collect, task_group)
 
     # ------------------------------------------------------------------ around it
 

@@ -150,7 +150,7 @@ class AsyncioTask:
             asyncio.get_running_loop().call_soon(self._cancel_once, looks - 1)
 
     def spare(self) -> None:
-        self._spared = self._inner.shield = True
+        self._spared = True
 
 
 @cache
