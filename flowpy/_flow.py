@@ -39,7 +39,7 @@ from flowpy._checks import (
     check_period,
     check_type,
 )
-from flowpy._iterating import closing
+from flowpy._iterating import closing, is_async_iterable
 from flowpy._operators import (
     buffer,
     combine,
@@ -777,6 +777,71 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         return self._then(limit.drop_while, check_callable("predicate", predicate))
 
+    def take_until(self, other: limit.Signal) -> Flow[T_co]:
+        """Give items until `other` emits.
+
+        ::
+
+            source            a--b--c--d|
+            other             -----x
+            take_until(other) a--b-|
+
+        Args:
+            other: A flow or async iterable; or an async function, such as
+                `event.wait`, whose return counts as its only item. It runs in a task of
+                its own, from the first pull on.
+
+        Shape: the first items, which are pulled one at a time. The source is closed as
+            `other` emits. One that ends without an item changes nothing; one that
+            fails ends this flow with its error. What comes at the very instant in which
+            `other` emits is dropped.
+
+        Raises:
+            TypeError: at the call, if `other` is none of these; while running, if the
+                function is not async.
+
+        Example:
+            >>> async def main():
+            ...     stop = anyio.Event()
+            ...     flow = Flow.interval(0.01).on_each(lambda n: n == 2 and stop.set())
+            ...     return await flow.take_until(stop.wait).to_list()
+            >>> run(main)
+            [0, 1, 2]
+
+        Source: RxJS `takeUntil`.
+        """
+        return self._then(limit.take_until, signal(other))
+
+    def drop_until(self, other: limit.Signal) -> Flow[T_co]:
+        """Leave out the items that come before `other` emits.
+
+        ::
+
+            source            a--b--c--d|
+            other             -----x
+            drop_until(other) ------c--d|
+
+        Args:
+            other: A flow or async iterable; or an async function, such as
+                `event.wait`, whose return counts as its only item. It runs in a task of
+                its own, from the first pull on.
+
+        Shape: the other items; they are pulled one at a time, also those that are left
+            out, while somebody waits for one. If `other` ends without an item, all are
+            left out; if it fails, this flow ends with its error.
+
+        Raises:
+            TypeError: at the call, if `other` is none of these; while running, if the
+                function is not async.
+
+        Example:
+            >>> run(Flow.interval(0.01).drop_until(Flow.of("go")).take(2).to_list)
+            [0, 1]
+
+        Source: RxJS `skipUntil`.
+        """
+        return self._then(limit.drop_until, signal(other))
+
     # ---------------------------------------------------------------------- group
 
     def chunked(self, size: int) -> Flow[list[T_co]]:
@@ -980,12 +1045,20 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def zip(self, *others: FlowLike[Any], strict: bool = False) -> Flow[Any]:
         """Give tuples of the first items of all flows, of the second ones, and so on.
 
+        ::
+
+            source     a-----b--c|
+            other      --1-2------3|
+            zip(other) --x---y----(z|)    x = (a, 1), y = (b, 2), z = (c, 3)
+
         Args:
-            others: Flows, async iterables or iterables.
+            others: Flows, async iterables or iterables. Each flow runs in a task of
+                its own, from the first pull on.
             strict: Whether flows of different lengths are an error.
 
         Shape: as many tuples as the shortest flow has items; with its end the others
-            are closed at once. The sides are pulled one after the other.
+            are closed at once. For each tuple every flow is pulled once, all of them
+            together; none runs ahead.
 
         Raises:
             TypeError: at the call, if one cannot be iterated.
@@ -1000,6 +1073,144 @@ class Flow(Terminals[T_co], Generic[T_co]):
         return as_flow(self)._then(combine.zip, flows(others), strict)
 
     @overload
+    def combine(self) -> Flow[tuple[T_co]]: ...
+    @overload
+    def combine(self, other: FlowLike[U], /) -> Flow[tuple[T_co, U]]: ...
+    @overload
+    def combine(
+        self, other: FlowLike[U], o2: FlowLike[U2], /
+    ) -> Flow[tuple[T_co, U, U2]]: ...
+    @overload
+    def combine(
+        self, other: FlowLike[U], o2: FlowLike[U2], o3: FlowLike[U3], /
+    ) -> Flow[tuple[T_co, U, U2, U3]]: ...
+    @overload
+    def combine(
+        self,
+        other: FlowLike[U],
+        o2: FlowLike[U2],
+        o3: FlowLike[U3],
+        o4: FlowLike[U4],
+        /,
+    ) -> Flow[tuple[T_co, U, U2, U3, U4]]: ...
+    @overload
+    def combine(self, *others: FlowLike[U]) -> Flow[tuple[T_co | U, ...]]: ...
+    def combine(self, *others: FlowLike[Any]) -> Flow[Any]:
+        """Give tuples of the latest items of all flows, one for each that arrives.
+
+        ::
+
+            source         a---b-----|
+            other          --1---2|
+            combine(other) --x-y-z---|    x = (a, 1), y = (b, 1), z = (b, 2)
+
+        Args:
+            others: Flows, async iterables or iterables. Each flow runs in a task of
+                its own, from the first pull on.
+
+        Shape: nothing until each flow has an item, then one tuple for each arrival;
+            ends when all have. Each runs at most 16 items ahead of what was taken of
+            it. No arrival is left out: put `conflate()` below for the newest only.
+
+        Raises:
+            TypeError: at the call, if one cannot be iterated.
+
+        Example:
+            >>> run(Flow.of(1).combine([2], "a").to_list)
+            [(1, 2, 'a')]
+
+        Source: RxJS `combineLatest`; Kotlin Flow `combine`, which leaves arrivals out
+            where the reader is slow.
+        """
+        return as_flow(self)._then(combine.combine, flows(others))
+
+    @overload
+    def with_latest_from(self) -> Flow[tuple[T_co]]: ...
+    @overload
+    def with_latest_from(self, other: FlowLike[U], /) -> Flow[tuple[T_co, U]]: ...
+    @overload
+    def with_latest_from(
+        self, other: FlowLike[U], o2: FlowLike[U2], /
+    ) -> Flow[tuple[T_co, U, U2]]: ...
+    @overload
+    def with_latest_from(
+        self, other: FlowLike[U], o2: FlowLike[U2], o3: FlowLike[U3], /
+    ) -> Flow[tuple[T_co, U, U2, U3]]: ...
+    @overload
+    def with_latest_from(
+        self,
+        other: FlowLike[U],
+        o2: FlowLike[U2],
+        o3: FlowLike[U3],
+        o4: FlowLike[U4],
+        /,
+    ) -> Flow[tuple[T_co, U, U2, U3, U4]]: ...
+    @overload
+    def with_latest_from(self, *others: FlowLike[U]) -> Flow[tuple[T_co | U, ...]]: ...
+    def with_latest_from(self, *others: FlowLike[Any]) -> Flow[Any]:
+        """Give each item of this flow with the latest of each other.
+
+        ::
+
+            source                  a--b---c|
+            other                   -1---2----
+            with_latest_from(other) ---x---y|    x = (b, 1), y = (c, 2)
+
+        Args:
+            others: Flows, async iterables or iterables. Each runs in a task of its
+                own, from the first pull on, and never waits; one that has ended
+                leaves its last item.
+
+        Shape: one tuple for each item of this flow, but for those that come before each
+            other has one; ends with this flow, which is pulled one at a time. Holds
+            the newest item of each other.
+
+        Raises:
+            TypeError: at the call, if one cannot be iterated.
+
+        Example:
+            >>> run(Flow.of(1, 2).with_latest_from("a").to_list)
+            [(1, 'a'), (2, 'a')]
+
+        Source: RxJS `withLatestFrom`.
+        """
+        return as_flow(self)._then(combine.with_latest_from, flows(others))
+
+    @overload
+    def race(self, other: FlowLike[U], o2: FlowLike[U2], /) -> Flow[T_co | U | U2]: ...
+    @overload
+    def race(self, *others: FlowLike[U]) -> Flow[T_co | U]: ...
+    def race(self, *others: FlowLike[Any]) -> Flow[Any]:
+        """Give the items of the flow that is the first to have one.
+
+        ::
+
+            source      ----a-b|
+            other       -1--2---3|
+            race(other) -1--2---3|
+
+        Args:
+            others: Flows, async iterables or iterables. Each runs in a task of its
+                own, from the first pull on.
+
+        Shape: the items of one flow, which is pulled one at a time. The others are
+            cancelled, and closed before its first item is passed on. One that ends
+            without an item has not won: the race goes on without it. One that fails
+            before any has an item fails the race. Of several at the same instant it is
+            the first in their order that counts.
+
+        Raises:
+            TypeError: at the call, if one cannot be iterated.
+
+        Example:
+            >>> run(Flow.never().race(Flow.empty(), Flow.of(1, 2)).to_list)
+            [1, 2]
+
+        Source: RxJS `race`, where one that ends without an item wins.
+        """
+        return as_flow(self)._then(combine.race, flows(others))
+
+    @overload
     def interleave(
         self, other: FlowLike[U], o2: FlowLike[U2], /
     ) -> Flow[T_co | U | U2]: ...
@@ -1008,10 +1219,18 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def interleave(self, *others: FlowLike[Any]) -> Flow[Any]:
         """Give one item of each flow in turn; one that has ended is passed over.
 
-        Args:
-            others: Flows, async iterables or iterables.
+        ::
 
-        Shape: all items of all flows, each flow's in order.
+            source            a-b----c|
+            other             1---2--3|
+            interleave(other) (a1)-b-2--(c3)|
+
+        Args:
+            others: Flows, async iterables or iterables. Each flow runs in a task of
+                its own, from its first turn on.
+
+        Shape: all items of all flows, each flow's in order. A flow is pulled when it is
+            its turn; none runs ahead.
 
         Raises:
             TypeError: at the call, if one cannot be iterated.
@@ -1445,3 +1664,17 @@ def as_flow(value: Any, name: str = "flow") -> Flow[Any]:
 def flows(others: tuple[Any, ...]) -> tuple[Flow[Any], ...]:
     """Return each of `others` as a flow."""
     return tuple(as_flow(other, "others") for other in others)
+
+
+def signal(other: Any) -> limit.Signal:
+    """Return argument `other` in the form that operators wait for."""
+    if is_async_iterable(other):
+        return as_flow(other)
+    if callable(other):
+        function: limit.Signal = other
+        return function
+    message = (
+        "other must be a flow, an async iterable or an async function; "
+        f"got {other!r}"
+    )
+    raise TypeError(message)

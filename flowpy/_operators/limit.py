@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import AsyncIterable, Awaitable, Callable
+from inspect import isawaitable
 from sys import maxsize
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from flowpy._iterating import closing
+from flowpy._crew import Channel, Crew
+from flowpy._iterating import closing, is_async_iterable
 from flowpy._operator import operator
 
 if TYPE_CHECKING:
     from flowpy._types import Callback, Items
 
 T = TypeVar("T")
+
+Signal: TypeAlias = AsyncIterable[object] | Callable[[], Awaitable[object]]
+"""What `take_until` and `drop_until` wait for."""
 
 
 @operator
@@ -86,3 +92,61 @@ async def drop_while(source: Items[T], predicate: Callback[[T], object]) -> Item
                 dropping = bool(await predicate(x))
             if not dropping:
                 yield x
+
+
+@operator(
+    seam="runs both flows in tasks of their own", holds="at most 1 item of each waits"
+)
+async def take_until(source: Items[T], other: Signal) -> Items[T]:
+    async with Crew("take_until") as crew:
+        signal: Channel[None] = crew.channel(1)
+        side: Channel[T] = crew.channel(1)
+        crew.spawn(watch, other, signal, side.close, feeds=signal)
+        crew.pump(source, side)
+        while True:
+            await crew.until(lambda: signal.items or side.items or side.ended)
+            if signal.items or not side.items:
+                break
+            yield side.lend()
+            side.take()
+        crew.check()
+
+
+@operator(
+    seam="runs both flows in tasks of their own", holds="at most 1 item of each waits"
+)
+async def drop_until(source: Items[T], other: Signal) -> Items[T]:
+    async with Crew("drop_until") as crew:
+        signal: Channel[None] = crew.channel(1)
+        crew.spawn(watch, other, signal, feeds=signal)
+        side = crew.one_by_one(source)
+        while await side.more():
+            if signal.items:
+                yield side.lend()
+            side.take()
+
+
+async def watch(
+    other: Signal,
+    signal: Channel[None],
+    then: Callable[[], object] | None = None,
+) -> None:
+    """Wait for the first item of a flow, or the result of an async function."""
+
+    def emit() -> None:
+        signal.offer(None)
+        if then is not None:
+            then()
+
+    result = other if is_async_iterable(other) else other()  # type: ignore[operator]  # pyright: ignore[reportCallIssue] - a function
+    if is_async_iterable(result):
+        async with closing(aiter(result)) as items:
+            async for _ in items:
+                emit()  # not only once they are closed
+                break
+    elif isawaitable(result):
+        await result
+        emit()
+    else:
+        message = f"other must be a flow or an async function; it returned {result!r}"
+        raise TypeError(message)
