@@ -13,7 +13,7 @@ from flowpy._errors import (
     FlowEmptyError,
     FlowError,
 )
-from flowpy._flow import Flow
+from flowpy._flow import Flow, GroupedFlow
 from flowpy._scheduler import run
 from flowpy._types import SKIP, Skip
 
@@ -24,6 +24,7 @@ __all__ = (
     "FlowConsumedError",
     "FlowEmptyError",
     "FlowError",
+    "GroupedFlow",
     "Skip",
     "flow",
     "run",
@@ -37,6 +38,7 @@ for _public in (
     FlowConsumedError,
     FlowEmptyError,
     FlowError,
+    GroupedFlow,
     Skip,
     flow,
     run,

@@ -17,6 +17,7 @@ from typing import (
     Never,
     ParamSpec,
     TypeGuard,
+    cast,
     get_args,
     overload,
 )
@@ -48,6 +49,7 @@ from flowpy._operators import (
     limit,
     recover,
     select,
+    share,
     transform,
 )
 from flowpy._terminals import Terminals
@@ -70,6 +72,7 @@ T_co = TypeVar("T_co", covariant=True)
 A = TypeVar("A")
 E = TypeVar("E", bound=Exception)
 K = TypeVar("K")
+K_co = TypeVar("K_co", covariant=True)
 R = TypeVar("R")
 S = TypeVar("S")
 U = TypeVar("U")
@@ -922,6 +925,128 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         return self._then(group.chunked_by, check_callable("key", key))
 
+    @overload
+    def group_by(
+        self,
+        key: Callback[[T_co], K],
+        *,
+        capacity: int = 64,
+        max_groups: int | None = None,
+    ) -> Flow[GroupedFlow[K, T_co]]: ...
+    @overload
+    def group_by(
+        self,
+        key: Callable[[T_co], K],
+        *,
+        capacity: int = 64,
+        max_groups: int | None = None,
+    ) -> Flow[GroupedFlow[K, T_co]]: ...
+    def group_by(
+        self,
+        key: Callable[[T_co], Any],
+        *,
+        capacity: int = 64,
+        max_groups: int | None = None,
+    ) -> Flow[GroupedFlow[Any, T_co]]:
+        """Sort items into flows of their own, one for each key, as keys appear.
+
+        The groups are to be collected as they come, all of them at once: in tasks of
+        their own, or by `flat_map` with as much `concurrency` as there are groups. One
+        after the other will do for what fits in the buffers.
+
+        ::
+
+            source        a1-b1-a2--b2|
+            group_by(...) x--y--------|
+            x             a1----a2----|
+            y                b1-----b2|
+
+        Args:
+            key: The key of an item; plain or async. It is called in a task of its own.
+            capacity: How many items a group may hold that nobody has read yet, and how
+                many groups may wait; >= 1.
+            max_groups: How many groups there may be at once; >= 1. One more ends the
+                group that has had no item for the longest time; where its key comes
+                again, that makes a new group.
+
+        Shape: one flow for each key, with the key in its `.key`, to be collected once.
+            Each ends as the source does, and fails as it does. Upstream waits while a
+            group is full. So while an unread group is full **no new group comes**: who
+            waits for one then, instead of reading, waits for ever. What is not wanted
+            is best left out above, by `filter`. Items are dropped whose group was left
+            before its end, or is gone unread. Runs 1 task, which is shared: it goes on
+            while this flow or a group is being collected, and has ended when the last
+            of them returns. After an early stop here no new group is made, and those
+            that nobody has begun to collect are refused.
+
+        Raises:
+            TypeError: at the call, if `key` is not callable, or a number no integer;
+                while running, if a key is not hashable.
+            ValueError: at the call, if `capacity` or `max_groups` is less than 1.
+            FlowConsumedError: while running, if a group is collected a second time, or
+                only after all others have left.
+
+        Example:
+            >>> async def main():
+            ...     groups = await Flow(["tea", "ale", "gin"]).group_by(len).to_list()
+            ...     return {group.key: await group.to_list() for group in groups}
+            >>> run(main)
+            {3: ['tea', 'ale', 'gin']}
+
+        Source: RxJS `groupBy`, with bounds.
+        """
+        return self._then(
+            group.group_by,
+            check_callable("key", key),
+            check_count("capacity", capacity, 1),
+            max_groups
+            if max_groups is None
+            else check_count("max_groups", max_groups, 1),
+            GroupedFlow,
+        )
+
+    def partition(
+        self, predicate: Callable[[T_co], object]
+    ) -> tuple[Flow[T_co], Flow[T_co]]:
+        """Return two flows over one collection: what matches, and the rest.
+
+        ::
+
+            source  1--2--3--4|
+            odd     1-----3---|
+            even    ---2-----4|
+
+        Args:
+            predicate: A function of the item, plain or async. It is called in a task
+                of its own, with the context variables of the first collector.
+
+        Shape: each item in one of the two, in order; each of the two is to be collected
+            once, in whatever task. The one collection starts with the first of them,
+            and goes on until both have ended or were left: the last to return has
+            closed it. Each holds at most 64 items, then upstream waits, and so does
+            the other one; this holds for one that nobody collects, until it is
+            gone. What comes for one that was left early is dropped.
+
+        Raises:
+            TypeError: at the call, if `predicate` is not callable.
+            FlowConsumedError: while running, if one is collected a second time.
+
+        Example:
+            >>> async def main():
+            ...     odd, even = Flow(range(6)).partition(lambda n: n % 2)
+            ...     return await odd.to_list(), await even.to_list()
+            >>> run(main)
+            ([1, 3, 5], [0, 2, 4])
+
+        Source: RxJS `partition`, which collects twice; Python's recipe `partition`.
+        """
+        check_callable("predicate", predicate)
+        matching, rest = share.Hub[T_co]("partition", 2, 64).branches()
+        return (
+            self._then(share.partition, predicate, matching),
+            self._then(share.partition, predicate, rest),
+        )
+
     # -------------------------------------------------------------------- combine
 
     @overload
@@ -1299,6 +1424,48 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         return self._then(buffer.conflate)
 
+    def broadcast(self, n: int, *, capacity: int = 64) -> tuple[Flow[T_co], ...]:
+        """Return n flows that each see every item of one collection.
+
+        ::
+
+            source  a--b--c--|
+            first   a--b--c--|
+            second  a--b|
+            third   a--b--c--|
+
+        Args:
+            n: How many; >= 1.
+            capacity: How many items each may hold that it has not read yet; >= 1.
+
+        Shape: all items in each, in order; each is to be collected once, in whatever
+            task. The one collection starts with the first of them, in a task of its
+            own with the context variables of the first, and goes on until all have
+            ended or were left: the last to return has closed it. The slowest sets the
+            pace: upstream waits while one holds `capacity` items. So does one that
+            nobody collects, until it is gone; one that was left early holds no other.
+
+        Raises:
+            TypeError: at the call, if a number is no integer.
+            ValueError: at the call, if `n` or `capacity` is less than 1.
+            FlowConsumedError: while running, if one is collected a second time.
+
+        Example:
+            >>> async def main():
+            ...     low, high = Flow.of(3, 1, 2).broadcast(2)
+            ...     return await low.min(), await high.max()
+            >>> run(main)
+            (1, 3)
+
+        Source: Python's `itertools.tee`, with a bound; Akka Streams `Broadcast`.
+        """
+        check_count("n", n, 1)
+        hub = share.Hub[T_co]("broadcast", n, check_count("capacity", capacity, 1))
+        return tuple(
+            self._then(share.broadcast, n, capacity, branch)
+            for branch in hub.branches()
+        )
+
     # ------------------------------------------------------ errors and life cycle
 
     @overload
@@ -1644,6 +1811,37 @@ class Flow(Terminals[T_co], Generic[T_co]):
         return check_callable("fn", fn)(self, *args, **kwargs)
 
 
+class GroupedFlow(Flow[T_co], Generic[K_co, T_co]):
+    """A flow of the items with one key; `group_by` gives them.
+
+    Args:
+        key: What the items have in common.
+        source: Where they come from, as `Flow` takes it.
+
+    Shape: the items of the source, in order.
+
+    Raises:
+        TypeError: at the call, if `source` cannot be iterated.
+
+    Example:
+        >>> async def main():
+        ...     groups = Flow(["a", "bb", "c"]).group_by(len)
+        ...     return [(group.key, await group.to_list()) async for group in groups]
+        >>> run(main)
+        [(1, ['a', 'c']), (2, ['bb'])]
+
+    Source: RxJS `GroupedObservable`.
+    """
+
+    __slots__ = ("key",)
+
+    key: K_co
+
+    def __init__(self, key: K_co, source: FlowLike[T_co]) -> None:
+        super().__init__(source)
+        self.key = key
+
+
 def made(stages: Stages, values: Values) -> Flow[Any]:
     """Return a flow of these stages."""
     kind: type[Flow[Any]] = Flow
@@ -1671,10 +1869,9 @@ def signal(other: Any) -> limit.Signal:
     if is_async_iterable(other):
         return as_flow(other)
     if callable(other):
-        function: limit.Signal = other
+        function: limit.Signal = cast("Any", other)
         return function
     message = (
-        "other must be a flow, an async iterable or an async function; "
-        f"got {other!r}"
+        f"other must be a flow, an async iterable or an async function; got {other!r}"
     )
     raise TypeError(message)

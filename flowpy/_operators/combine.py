@@ -81,7 +81,8 @@ async def merge(source: Items[T], others: Others[U]) -> Items[T | U]:
 async def interleave(source: Items[T], others: Others[U]) -> Items[T | U]:
     async with Crew("interleave") as crew:
         sides: list[Channel[T | U]] = []
-        for items in [source, *map(aiter, others)]:
+        sources: list[AsyncIterator[T | U]] = [source, *map(aiter, others)]
+        for items in sources:
             side = crew.one_by_one(items)
             if await side.more():
                 yield side.lend()

@@ -138,7 +138,7 @@ async def watch(
         if then is not None:
             then()
 
-    result = other if is_async_iterable(other) else other()  # type: ignore[operator]  # pyright: ignore[reportCallIssue] - a function
+    result: object = other() if callable(other) else other
     if is_async_iterable(result):
         async with closing(aiter(result)) as items:
             async for _ in items:

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowpy import Flow, FlowConsumedError, flow
+from flowpy.testing import assert_marbles
+from tests.laws.probes import Boom, Source
 
 pytestmark = pytest.mark.anyio
 
@@ -133,13 +135,13 @@ async def test_an_error_from_above_comes_after_the_items_before_it(
 async def test_an_error_of_one_flow_has_closed_the_others_when_it_arrives(apply):
     seen = []
     error = ValueError("boom")
-    sides = [watched("b", seen, 1, 2), Flow.fail(error), watched("c", seen, 3)]
+    sides = [watched("b", seen, 1, 2, 3), at(1).concat(Flow.fail(error))]
 
     with pytest.raises(ValueError, match="boom"):
-        await apply(watched("a", seen, 0), *sides).collect()
+        await apply(watched("a", seen, 1, 2, 3), *sides).collect()
 
-    assert sorted(seen[-2:]) == ["a is closed", "b is closed"]
-    assert "c starts" not in seen
+    opened = {line[0] for line in seen if "starts" in line}
+    assert {line[0] for line in seen if "closed" in line} == opened >= {"a", "b"}
 
 
 async def test_they_are_functions_of_the_class_too():
@@ -259,18 +261,54 @@ async def test_zip_ends_with_the_shortest_and_closes_the_rest_at_once():
 
     await zipped.on_completion(lambda error: seen.append("ended")).collect()
 
-    # Neither is c pulled once b has ended, nor a for a third item.
-    assert "c gives 2" not in seen
+    # All are asked for a second item, and none for a third.
     assert "a gives 3" not in seen
+    assert "c gives 3" not in seen
     assert sorted(seen[-4:-1]) == ["a is closed", "b is closed", "c is closed"]
     assert seen[-1] == "ended"
 
 
-async def test_zip_pulls_no_other_when_the_first_has_ended():
-    seen = []
+async def test_zip_pulls_all_flows_at_once():
+    start = anyio.current_time()
 
-    assert await Flow.empty().zip(watched("b", seen, 1)).to_list() == []
-    assert seen == []
+    assert await at(3, 7).zip(at(5, 6), at(1, 9)).to_list() == [(3, 5, 1), (7, 6, 9)]
+    assert anyio.current_time() - start == pytest.approx(9)
+
+
+@pytest.mark.parametrize("taken", [1, 2, 5])
+async def test_zip_pulls_of_each_flow_what_a_row_needs(taken):
+    sources = [Source(*range(50)) for _ in range(3)]
+    async with Flow.zip(*[Flow(source.generator) for source in sources]).open() as rows:
+        for n in range(taken):
+            assert await anext(rows) == (n, n, n)
+            await anyio.sleep(1)
+
+            assert [source.pulled for source in sources] == [n + 1] * 3
+
+
+async def test_an_error_in_a_row_is_raised_even_if_another_flow_ends_there(outcome):
+    boom = Boom()
+    rows, raised = await outcome(Flow.of(1).zip(Flow.of(2).concat(Flow.fail(boom))))
+
+    assert rows == [(1, 2)]
+    assert raised is boom
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        (("a-----b--c|", "--1-2------3|"), "--'a1'---'b2'----('c3'|)"),
+        (("ab|", "|"), "|"),
+        (("---|", "a|"), "---|"),
+        (("a|", ""), ""),  # an end is known only to who asks for more
+        (("a--b|", "12-#"), "'a1'--('b2'#)"),
+        (("-----a|", "--#"), "--#"),
+        (("ab#", "12|"), "'a1''b2'#"),
+        (("ab|", "12#"), "'a1''b2'|"),
+    ],
+)
+async def test_zip(inputs, expected):
+    await assert_marbles(lambda a, b: a.zip(b).map("".join), *inputs, expected=expected)
 
 
 # ------------------------------------------------------------------------ interleave
