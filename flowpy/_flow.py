@@ -796,8 +796,8 @@ class Flow(Terminals[T_co], Generic[T_co]):
 
         Shape: the first items, which are pulled one at a time. The source is closed as
             `other` emits. One that ends without an item changes nothing; one that
-            fails ends this flow with its error. What comes at the very instant in which
-            `other` emits is dropped.
+            fails ends this flow with its error, after the items that came before. One
+            that emits at once leaves no item.
 
         Raises:
             TypeError: at the call, if `other` is none of these; while running, if the

@@ -175,6 +175,7 @@ async def with_latest_from(
         latest: list[Any] = [MISSING] * len(others)
         for k, other in enumerate(others):
             crew.spawn(keep_newest, aiter(other), latest, k, crew)
+        await crew.scheduler.checkpoint()  # what is there at once comes first
         side = crew.one_by_one(source)
         while await side.more():
             x = side.lend()

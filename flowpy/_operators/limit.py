@@ -99,13 +99,14 @@ async def drop_while(source: Items[T], predicate: Callback[[T], object]) -> Item
 )
 async def take_until(source: Items[T], other: Signal) -> Items[T]:
     async with Crew("take_until") as crew:
-        signal: Channel[None] = crew.channel(1)
         side: Channel[T] = crew.channel(1)
-        crew.spawn(watch, other, signal, side.close, feeds=signal)
+        # What comes after it is closed is not let in; what came before is passed on.
+        crew.spawn(watch, other, side.close)
+        await crew.scheduler.checkpoint()  # if it emits at once, that comes first
         crew.pump(source, side)
         while True:
-            await crew.until(lambda: signal.items or side.items or side.ended)
-            if signal.items or not side.items:
+            await crew.until(lambda: side.items or side.ended or not side.ahead)
+            if not side.items:
                 break
             yield side.lend()
             side.take()
@@ -116,28 +117,27 @@ async def take_until(source: Items[T], other: Signal) -> Items[T]:
     seam="runs both flows in tasks of their own", holds="at most 1 item of each waits"
 )
 async def drop_until(source: Items[T], other: Signal) -> Items[T]:
+    dropping = True
+    early = False
+
+    def emit() -> None:
+        nonlocal dropping, early
+        dropping, early = False, bool(side.items)
+
     async with Crew("drop_until") as crew:
-        signal: Channel[None] = crew.channel(1)
-        crew.spawn(watch, other, signal, feeds=signal)
-        side = crew.one_by_one(source)
+        side: Channel[T] = crew.channel(1)
+        crew.spawn(watch, other, emit)
+        await crew.scheduler.checkpoint()  # if it emits at once, that comes first
+        crew.pump(source, side)
         while await side.more():
-            if signal.items:
+            if not (dropping or early):
                 yield side.lend()
+            early = False
             side.take()
 
 
-async def watch(
-    other: Signal,
-    signal: Channel[None],
-    then: Callable[[], object] | None = None,
-) -> None:
-    """Wait for the first item of a flow, or the result of an async function."""
-
-    def emit() -> None:
-        signal.offer(None)
-        if then is not None:
-            then()
-
+async def watch(other: Signal, emit: Callable[[], object]) -> None:
+    """Wait for the first item of a flow, or for an async function to return."""
     result: object = other() if callable(other) else other
     if is_async_iterable(result):
         async with closing(aiter(result)) as items:
