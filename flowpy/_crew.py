@@ -272,11 +272,16 @@ class Child:
         return self.task and self.task.key
 
     @property
+    def resting(self) -> bool:
+        """Whether it stands in a full channel, or the like."""
+        return self.key in self._crew._resting
+
+    @property
     def departing(self) -> bool:
         """Whether it ends by itself, since it stands where nobody wants items."""
-        crew, feeds = self._crew, self._feeds
-        closed = crew.closing or (isinstance(feeds, Channel) and not feeds.ahead)
-        return self.leaving or (closed and self.key in crew._resting)
+        feeds = self._feeds
+        closed = self._crew.closing or (isinstance(feeds, Channel) and not feeds.ahead)
+        return self.leaving or (closed and self.resting)
 
     def cancel(self, *, for_good: bool = False) -> None:
         """Cancel it, without waiting for its end.

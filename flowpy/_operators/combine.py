@@ -220,15 +220,17 @@ async def race(source: Items[T], others: Others[U]) -> Items[T | U]:
             side: Channel[T | U] = crew.channel(1)
             runners[side] = crew.spawn(run, items, side, feeds=side)
         winner = await first_to_emit(crew, runners, failed)
-        if winner is not None:
-            losers = [side for side in runners if side is not winner]
-            for side in losers:
-                side.close()
-            await crew.stop(*[runners.pop(side) for side in losers])
-            crew.check()  # what their cleanup raised
-            while await winner.more():
-                yield winner.lend()
-                winner.take()
+        failed.clear()  # or an error and the frames it passed hold each other
+        if winner is None:
+            return
+        losers = [side for side in runners if side is not winner]
+        for side in losers:
+            side.close()
+        await crew.stop(*[runners.pop(side) for side in losers])
+        crew.check()  # what their cleanup raised
+        while await winner.more():
+            yield winner.lend()
+            winner.take()
 
 
 async def first_to_emit(
@@ -248,7 +250,7 @@ async def first_to_emit(
             if side in failed:
                 for error in failed.values():
                     crew.fail(error)
-                failed.clear()  # or they and the frames they passed hold each other
+                failed.clear()
                 crew.check()
         crew.check()
         if all(side.ended for side in sides):

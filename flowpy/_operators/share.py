@@ -49,6 +49,7 @@ class Hub(Generic[T]):
         "_cut",
         "_dropped",
         "_error",
+        "_forgotten",
         "_gate",
         "lanes",
         "name",
@@ -67,7 +68,7 @@ class Hub(Generic[T]):
         self.lanes = tuple(Lane[T](self, capacity) for _ in range(lanes))
         """Those for which it goes on, as long as they may be collected yet."""
         self.readers: set[Lane[Any]] = set()
-        self._begun = self._cut = False
+        self._begun = self._cut = self._forgotten = False
         self._child: Child | None = None
         self._dropped = 0
         self._error: BaseException | None = None
@@ -131,7 +132,10 @@ class Hub(Generic[T]):
         if self.readers or any(lane.awaited for lane in self.lanes):
             self.wake()
         elif self._child is not None and not self.over:
-            self._child.cancel()
+            self._forgotten = True
+            self.wake()
+            if not self._child.resting:
+                self._child.cancel()
 
     # What its child does:
 
@@ -157,9 +161,7 @@ class Hub(Generic[T]):
 
     async def room(self, lanes: Iterable[Lane[Any]]) -> bool:
         """Wait until none of the lanes is full; False if nobody reads any more."""
-        return await self._crew.rest(
-            self._gate, lambda: not any(lane.full for lane in lanes)
-        )
+        return await self._rest(lambda: not any(lane.full for lane in lanes))
 
     async def dropped(self) -> bool:
         """Wait, after an item that no lane got, until somebody waits for another.
@@ -170,9 +172,13 @@ class Hub(Generic[T]):
         if self._dropped % SLICE == 0:
             # A source that never waits would keep even the readers from running.
             await self._crew.scheduler.checkpoint()
-        return await self._crew.rest(
-            self._gate, lambda: any(lane.hungry for lane in self.readers)
-        )
+        return await self._rest(lambda: any(lane.hungry for lane in self.readers))
+
+    async def _rest(self, done: Callable[[], bool]) -> bool:
+        """Wait until something is done; False if nobody reads any more."""
+        crew = self._crew
+        going_on = await crew.rest(self._gate, lambda: self._forgotten or done())
+        return going_on and not self._forgotten
 
     async def turns(self, done: Callable[[], bool]) -> None:
         """Let tasks that have just been started begin."""

@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowpy import Flow, FlowConsumedError, flow
+from flowpy import Flow, FlowConsumedError, flow, run
 from flowpy.testing import assert_marbles
 from tests.laws.probes import Boom, Source
 
@@ -308,6 +308,30 @@ async def test_after_an_early_stop_the_other_can_still_be_collected(apply):
 
 
 @shared
+async def test_one_that_is_dropped_while_the_source_works_has_it_cancelled(apply):
+    events = []
+
+    @flow
+    async def slow():
+        try:
+            yield 1
+            yield 2
+            await anyio.sleep(99)
+        finally:
+            await anyio.sleep(1)
+            events.append("closed")
+
+    one, two = apply(slow())
+    await one.first()
+    await checkpoint()
+    del two
+    gc.collect()
+    await anyio.sleep(2)
+
+    assert events == ["closed"]
+
+
+@shared
 async def test_what_nobody_can_collect_any_more_does_not_count(apply):
     source = Source(*range(300))
     one, two = apply(Flow(source.generator))
@@ -432,3 +456,14 @@ async def test_broadcast_and_partition_can_be_nested():
     results = await together(a, b, even)
 
     assert results == [([1, 3, 5, 7], None)] * 2 + [([0, 2, 4, 6, 8], None)]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_who_comes_after_the_event_loop_has_ended_is_told(backend):
+    one, two = Flow(itertools.count).broadcast(2, capacity=3)
+
+    assert run(one.first, backend=backend) == 0
+    seen = []
+    with pytest.raises(RuntimeError, match="the event loop ended its collection"):
+        run(two.collect, seen.append, backend=backend)
+    assert seen == list(range(len(seen)))
