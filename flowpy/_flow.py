@@ -6,6 +6,7 @@ to the operator that does the work, in the file of `_operators/` that its sectio
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable
 from logging import INFO
 from random import Random
 from types import NoneType
@@ -50,6 +51,7 @@ from flowpy._operators import (
     recover,
     select,
     share,
+    time,
     transform,
 )
 from flowpy._terminals import Terminals
@@ -847,31 +849,64 @@ class Flow(Terminals[T_co], Generic[T_co]):
 
     # ---------------------------------------------------------------------- group
 
-    def chunked(self, size: int) -> Flow[list[T_co]]:
-        """Collect items into lists of `size`; the last one may be shorter.
+    @overload
+    def chunked(
+        self, size: int, *, within: Duration | None = None
+    ) -> Flow[list[T_co]]: ...
+    @overload
+    def chunked(
+        self, size: int | None = None, *, within: Duration
+    ) -> Flow[list[T_co]]: ...
+    def chunked(
+        self, size: int | None = None, *, within: Duration | None = None
+    ) -> Flow[list[T_co]]:
+        """Collect items into lists of `size`, or of what came `within` some time.
 
         ::
 
-            source       a-b-c-d-e|
-            chunked(2)   --x---y--(z|)
+            source                a-b-c-d-e|
+            chunked(2)            --x---y--(z|)
+            source                ab---cd-e---|
+            chunked(3, within=2)  --x----y--z-|     x = [a, b], y = [c, d], z = [e]
 
         Args:
             size: Items to a list, >= 1.
+            within: How long a list waits for more, counted from when its first item
+                came, in seconds or a timedelta; >= 0. What comes at its end still
+                belongs to it.
 
-        Shape: n items in, ceil(n / size) lists out, none empty. Holds `size` items.
-            Before an error comes the list of what had arrived.
+        One of the two must be given; with both, whichever comes first.
+
+        Shape: n items in, lists out, none empty; at the end and before an error comes
+            the shorter list of what had arrived. Holds `size` items. With `within` it
+            runs 1 task, which runs at most `size` items ahead of a slow consumer, 1024
+            without a size: what is in which list does not depend on the consumer until
+            then. Without a size a list holds as many items as come in that time.
 
         Raises:
-            TypeError: at the call, if `size` is not an integer.
-            ValueError: at the call, if `size` is less than 1.
+            TypeError: at the call, if `size` is not an integer, `within` not a duration,
+                or neither is given.
+            ValueError: at the call, if `size` is less than 1, or `within` is negative,
+                NaN or infinite.
 
         Example:
             >>> run(Flow(range(5)).chunked(2).to_list)
             [[0, 1], [2, 3], [4]]
+            >>> run_virtual(Flow.interval(2).take(7).chunked(9, within=5).to_list)
+            [[0, 1, 2], [3, 4, 5], [6]]
 
-        Source: Kotlin Flow `chunked`, which loses the items before an error.
+        Source: Kotlin Flow `chunked`, which loses the items before an error; `within`
+            as in tokio-stream's `chunks_timeout`.
         """
-        return self._then(group.chunked, check_count("size", size, 1))
+        if size is None and within is None:
+            message = "size or within must be given; got neither"
+            raise TypeError(message)
+        if size is not None:
+            size = check_count("size", size, 1)
+        if within is None:
+            return self._then(group.chunked, size)
+        seconds = check_duration("within", within)
+        return self._then(group.chunked_within, size, seconds, size or group.AHEAD)
 
     def windowed(
         self, size: int, step: int = 1, *, partial: bool = False
@@ -900,6 +935,49 @@ class Flow(Terminals[T_co], Generic[T_co]):
         check_count("size", size, 1)
         check_count("step", step, 1)
         return self._then(group.windowed, size, step, partial)
+
+    def windowed_by_time(
+        self, period: Duration, *, every: Duration | None = None
+    ) -> Flow[list[T_co]]:
+        """Give a list of what came in the last `period` seconds, at each tick of a grid.
+
+        ::
+
+            source                        ab---c-------d|
+            windowed_by_time(3)           ---x--y--z--w-(v|)
+            x = [a, b], y = [c], z = w = [], v = [d]
+
+        Args:
+            period: What a window covers, in seconds or a timedelta; > 0.
+            every: From one window to the next; > 0. Left out, it is `period`: each
+                item is in one window. If it is shorter, windows overlap; if it is
+                longer, what came between two of them is in none.
+
+        Shape: a list at `every`, `2 * every` and so on after the start of the
+            collection, without drift, empty ones included. An item that comes at the
+            same instant is in it. At the end comes the window up to then, if it has an
+            item that no other showed; an error drops that one. Holds what comes in
+            the longer of the two times. Runs 1 task; for a slow consumer windows are
+            late, not lost, and once 1024 items wait upstream does too.
+
+        Raises:
+            TypeError: at the call, if one is not a number or a timedelta.
+            ValueError: at the call, if one is 0, negative, NaN or infinite.
+
+        Example:
+            >>> ticks = Flow.interval(1, delay=0.5).take(5)
+            >>> run_virtual(ticks.windowed_by_time(2).to_list)
+            [[0, 1], [2, 3], [4]]
+            >>> run_virtual(ticks.windowed_by_time(2, every=1).to_list)
+            [[0], [0, 1], [1, 2], [2, 3], [3, 4]]
+
+        Source: RxJS `bufferTime(bufferTimeSpan, bufferCreationInterval)`; the grid and
+            windows that look back are flowpy's.
+        """
+        seconds = check_period("period", period)
+        if every is not None:
+            every = check_period("every", every)
+        return self._then(group.windowed_by_time, seconds, every)
 
     @overload
     def chunked_by(self, key: Callback[[T_co], K]) -> Flow[tuple[K, list[T_co]]]: ...
@@ -1465,6 +1543,264 @@ class Flow(Terminals[T_co], Generic[T_co]):
             self._then(share.broadcast, n, capacity, branch)
             for branch in hub.branches()
         )
+
+    # ----------------------------------------------------------------------- time
+
+    def debounce(
+        self, seconds: Duration | Callable[[T_co], Result[Duration]]
+    ) -> Flow[T_co]:
+        """Emit an item only after `seconds` of quiet; a newer item replaces it.
+
+        ::
+
+            source        ab---c--d|
+            debounce(2)   ---b---c-(d|)
+
+        Args:
+            seconds: Quiet period in seconds or a timedelta, >= 0; or a function of the
+                item that gives one. After a period of 0 an item is emitted at once.
+
+        Shape: n items in, 0..n out, in order. An item that comes just as the period
+            ends replaces the one before. At the end the pending item is emitted, an
+            error drops it. While the consumer is busy with an item the next one waits,
+            and upstream with it; its period begins when the consumer is ready. Holds 1
+            item, runs 1 task.
+
+        Raises:
+            TypeError: at the call, if `seconds` is none of these; while running, if the
+                function gives no duration.
+            ValueError: at the call, or while running if the function gives it, if
+                `seconds` is negative, NaN or infinite.
+
+        Example:
+            >>> run_virtual(marbles("ab---c--d|").debounce(2).to_list)
+            ['b', 'c', 'd']
+
+        Source: Kotlin Flow `debounce`.
+        """
+        if not callable(seconds):
+            seconds = check_duration("seconds", seconds)
+        return self._then(time.debounce, seconds)
+
+    def throttle(self, seconds: Duration, *, trailing: bool = False) -> Flow[T_co]:
+        """Emit an item at once, then none for `seconds`; the next one at once again.
+
+        ::
+
+            source                      abc--d----ef-|
+            throttle(3)                 a----d----e--|
+            throttle(3, trailing=True)  a--c--d---e--(f|)
+
+        Args:
+            seconds: At least so long between two items, in seconds or a timedelta; >= 0.
+            trailing: Whether the last item of each interval, if there was one after the
+                first, is emitted at its end, which begins the next interval.
+
+        Shape: n items in, 1..n out, in order. An interval begins with an item, and one
+            that comes at the same instant as it ends is emitted. Runs in the collecting
+            task and pulls as it is pulled. With `trailing` the last item is not lost at
+            the end, which then comes with the interval's; an error drops it. Upstream
+            runs in 1 task then, and does not wait while an interval goes on; holds 1
+            item.
+
+        Raises:
+            TypeError: at the call, if `seconds` is not a number or a timedelta.
+            ValueError: at the call, if it is negative, NaN or infinite.
+
+        Example:
+            >>> run_virtual(Flow.interval(1).take(6).throttle(2).to_list)
+            [0, 2, 4]
+            >>> numbers = Flow.of(1, 2, 3)
+            >>> run_virtual(numbers.throttle(2, trailing=True).to_list)
+            [1, 3]
+
+        Source: RxJS `throttleTime`.
+        """
+        interval = check_duration("seconds", seconds)
+        if trailing:
+            return self._then(time.throttle_trailing, interval)
+        return self._then(time.throttle, interval)
+
+    def sample(self, period: Duration | AsyncIterable[object]) -> Flow[T_co]:
+        """Emit the newest item at each tick of a grid, if there is a new one.
+
+        ::
+
+            source      abc-----d-e|
+            sample(3)   ---c-----d-|
+
+        Args:
+            period: Between two ticks, in seconds or a timedelta, > 0: the grid begins
+                at `period` after the start of the collection and does not drift. Or a
+                flow of ticks; its end changes nothing.
+
+        Shape: n items in, 0..n out, in order. What comes at the same instant as a tick
+            comes before it: an item is emitted, the end and an error drop what no tick
+            has shown. Ticks that a slow consumer misses are skipped. Upstream never
+            waits. Holds 1 item, runs 1 task, with a flow of ticks 2.
+
+        Raises:
+            TypeError: at the call, if `period` is none of these.
+            ValueError: at the call, if it is 0, negative, NaN or infinite.
+
+        Example:
+            >>> run_virtual(Flow.interval(1).take(9).sample(3).to_list)
+            [3, 6]
+
+        Source: Kotlin Flow `sample`, whose ticks a slow consumer shifts; a flow of
+            ticks as in RxJS `sample`.
+        """
+        if isinstance(period, AsyncIterable):
+            return self._then(time.sample_by, as_flow(period, "period"))
+        return self._then(time.sample, check_period("period", period))
+
+    def delay(self, seconds: Duration, *, capacity: int = 1024) -> Flow[T_co]:
+        """Shift every item by `seconds`; what lies between two of them stays.
+
+        ::
+
+            source     ab--c|
+            delay(3)   ---ab--(c|)
+
+        Args:
+            seconds: How much later, in seconds or a timedelta; >= 0.
+            capacity: How many items may be on their way; >= 1.
+
+        Shape: n items in, n out, in order. The end, or an error, comes after the
+            last item, but is not shifted itself. Runs 1 task, which pulls at most
+            `capacity` items that nobody took yet; then upstream waits.
+
+        Raises:
+            TypeError: at the call, if `seconds` is not a number or a timedelta, or
+                `capacity` not an integer.
+            ValueError: at the call, if `seconds` is negative, NaN or infinite, or
+                `capacity` less than 1.
+
+        Example:
+            >>> async def main():
+            ...     print(await record(Flow.interval(2).take(2).delay(3)))
+            >>> run_virtual(main)
+            ---0-(1|)
+
+        Source: RxJS `delay`, in which an error overtakes the items.
+        """
+        return self._then(
+            time.delay,
+            check_duration("seconds", seconds),
+            check_count("capacity", capacity, 1),
+        )
+
+    def delay_start(self, seconds: Duration) -> Flow[T_co]:
+        """Wait once, before the source is started.
+
+        ::
+
+            source           a-b|
+            delay_start(3)   ---a-b|
+
+        Args:
+            seconds: How long, in seconds or a timedelta; >= 0.
+
+        Shape: n items in, n out, in order; the first pull waits.
+
+        Raises:
+            TypeError: at the call, if `seconds` is not a number or a timedelta.
+            ValueError: at the call, if it is negative, NaN or infinite.
+
+        Example:
+            >>> async def main():
+            ...     print(await record(Flow.interval(2).take(2).delay_start(3)))
+            >>> run_virtual(main)
+            ---0-(1|)
+
+        Source: Kotlin Flow `onStart { delay(...) }`; RxJS `delayWhen` of the
+            subscription.
+        """
+        return self._then(time.delay_start, check_duration("seconds", seconds))
+
+    def pace(self, count: int, per: Duration) -> Flow[T_co]:
+        """Emit at most `count` items per `per` seconds, evenly; drop nothing.
+
+        ::
+
+            source      abc----d|
+            pace(1, 2)  a-b-c--d|
+
+        Args:
+            count: How many items, >= 1.
+            per: In how long, in seconds or a timedelta; > 0.
+
+        Shape: n items in, n out, in order, `per / count` seconds apart or more: there
+            are no bursts after a pause. Runs in the collecting task; an item waits
+            after it was pulled, so upstream is slowed down. Timers that fire late, by
+            up to a tenth of that distance, don't add up.
+
+        Raises:
+            TypeError: at the call, if `count` is not an integer, or `per` not a number
+                or a timedelta.
+            ValueError: at the call, if `count` is less than 1, or `per` is 0, negative,
+                NaN or infinite.
+
+        Example:
+            >>> async def main():
+            ...     print(await record(Flow("abc").pace(1, 2)))
+            >>> run_virtual(main)
+            a-b-(c|)
+
+        Source: RxJS `concatMap(item => of(item).pipe(delay(...)))`; `throttle` of
+            Akka Streams in its shaping mode.
+        """
+        return self._then(
+            time.pace, check_count("count", count, 1), check_period("per", per)
+        )
+
+    @overload
+    def timeout(self, seconds: Duration, *, fallback: None = None) -> Flow[T_co]: ...
+    @overload
+    def timeout(
+        self, seconds: Duration, *, fallback: FlowLike[U]
+    ) -> Flow[T_co | U]: ...
+    def timeout(
+        self, seconds: Duration, *, fallback: FlowLike[Any] | None = None
+    ) -> Flow[Any]:
+        """Raise if the next item, the first one or the end takes too long.
+
+        ::
+
+            source       a-b----c|
+            timeout(3)   a-b--#            # = TimeoutError
+
+        Args:
+            seconds: How long to wait for each, in seconds or a timedelta; >= 0. What
+                comes just at that time is in time.
+            fallback: What to go on with instead of raising: a flow, an async iterable
+                or an iterable. No deadline holds for it.
+
+        Shape: the items of the source up to the one that is late, then an error or the
+            items of `fallback`. Time counts only while an item is waited for, not what
+            is done with it below. The source is cancelled and closed first. Upstream
+            runs in a task of its own, and pulls nothing ahead.
+
+        Raises:
+            TypeError: at the call, if `seconds` is not a number or a timedelta, or
+                `fallback` cannot be iterated.
+            ValueError: at the call, if `seconds` is negative, NaN or infinite.
+            TimeoutError: while running, without a `fallback`; it says how long was
+                waited, and for which item.
+
+        Example:
+            >>> slow = marbles("a-b----c|")
+            >>> run_virtual(slow.timeout(3, fallback=["late"]).to_list)
+            ['a', 'b', 'late']
+            >>> run_virtual(slow.timeout(3).to_list)
+            Traceback (most recent call last):
+            ...
+            TimeoutError: timeout: waited 3 s for item 2, counted from 0
+
+        Source: Kotlin Flow `timeout`; the fallback is RxJS `timeout({with})`.
+        """
+        other = None if fallback is None else as_flow(fallback, "fallback")
+        return self._then(time.timeout, check_duration("seconds", seconds), other)
 
     # ------------------------------------------------------ errors and life cycle
 

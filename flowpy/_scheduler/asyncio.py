@@ -81,7 +81,9 @@ class AsyncioTask:
         loop = asyncio.get_running_loop()
         # Not with `context=`, which not every task factory takes.
         self.key = context.run(loop.create_task, self._run(fn), name=name)
-        if not self.key.done():  # an eager task factory has begun it at once
+        if (
+            not self.key.done()
+        ):  # pragma: no branch - but with eager tasks, from 3.12 on
             _ALIVE.add(self.key)
             self.key.add_done_callback(self._forget)
 

@@ -107,6 +107,22 @@ def not_a_signal(name):
     )
 
 
+def not_a_duration(name, parameter):
+    """The wrong calls of a method that takes a duration."""
+    return (
+        (lambda f: getattr(f, name)(-1), ValueError, parameter),
+        (lambda f: getattr(f, name)(math.nan), ValueError, parameter),
+        (lambda f: getattr(f, name)(math.inf), ValueError, parameter),
+        (lambda f: getattr(f, name)("1"), TypeError, parameter),
+        (lambda f: getattr(f, name)(None), TypeError, parameter),
+    )
+
+
+def late():
+    """A flow that ends after two seconds, without an item."""
+    return Flow.empty().delay_start(2)
+
+
 TRANSFORM = (
     Case(
         "map",
@@ -363,7 +379,33 @@ GROUP = (
         bad=(
             (lambda f: f.chunked(0), ValueError, "size"),
             (lambda f: f.chunked("3"), TypeError, "size"),
+            (lambda f: f.chunked(), TypeError, "within"),
+            (lambda f: f.chunked(3, within=-1), ValueError, "within"),
+            (lambda f: f.chunked(within="1"), TypeError, "within"),
+            (lambda f: f.chunked(0, within=1), ValueError, "size"),
         ),
+    ),
+    Case(
+        "chunked(size, within)",
+        lambda f, c: f.chunked(3, within=1),
+        gives=[[1, 2, 3], [4]],
+        nones=[[None, None]],
+        first_pulls=3,
+        ahead=11,  # counted in lists: 3 more, and 2 * 4 for the 4 others taken
+    ),
+    Case(
+        "chunked(1, within)",
+        lambda f, c: f.chunked(1, within=1),
+        gives=[[1], [2], [3], [4]],
+        nones=[[None], [None]],
+        ahead=1,
+    ),
+    Case(
+        "chunked(within)",
+        lambda f, c: f.chunked(within=1),
+        gives=[[1, 2, 3, 4]],
+        nones=[[None, None]],
+        ahead=math.inf,
     ),
     Case(
         "windowed",
@@ -383,6 +425,19 @@ GROUP = (
         gives=[[1, 2, 3], [3, 4]],
         nones=[[None, None]],
         first_pulls=3,
+    ),
+    Case(
+        "windowed_by_time",
+        lambda f, c: f.windowed_by_time(1),
+        gives=[[1, 2, 3, 4]],
+        nones=[[None, None]],
+        ahead=math.inf,
+        bad=(
+            (lambda f: f.windowed_by_time(0), ValueError, "period"),
+            (lambda f: f.windowed_by_time("1"), TypeError, "period"),
+            (lambda f: f.windowed_by_time(1, every=0), ValueError, "every"),
+            (lambda f: f.windowed_by_time(1, every="1"), TypeError, "every"),
+        ),
     ),
     Case(
         "chunked_by",
@@ -552,6 +607,100 @@ BUFFER = (
         gives=[4],
         nones=[None],
         ahead=math.inf,
+    ),
+)
+
+TIME = (
+    Case(
+        "debounce",
+        lambda f, c: f.debounce(1),
+        gives=[4],
+        nones=[None],
+        ahead=math.inf,
+        bad=not_a_duration("debounce", "seconds"),
+    ),
+    Case(
+        "debounce(fn)",
+        lambda f, c: f.debounce(c(lambda x: int(x == 2))),
+        gives=[1, 3, 4],
+        ahead=math.inf,
+        calls="on items",
+    ),
+    Case(
+        "throttle",
+        lambda f, c: f.throttle(1),
+        gives=[1],
+        nones=[None],
+        bad=not_a_duration("throttle", "seconds"),
+    ),
+    Case(
+        "throttle(trailing)",
+        lambda f, c: f.throttle(1, trailing=True),
+        gives=[1, 4],
+        ahead=math.inf,
+    ),
+    Case(
+        "sample",
+        lambda f, c: f.concat(late()).sample(1),
+        gives=[4],
+        empty=[],
+        nones=[None],
+        ahead=math.inf,
+        bad=(
+            *not_a_duration("sample", "period"),
+            (lambda f: f.sample(0), ValueError, "period"),
+            (lambda f: f.sample([1]), TypeError, "period"),
+        ),
+    ),
+    Case(
+        "sample of a flow of ticks",
+        lambda f, c: f.concat(late()).sample(Flow.interval(1, delay=1)),
+        gives=[4],
+        empty=[],
+        nones=[None],
+        ahead=math.inf,
+    ),
+    Case(
+        "delay",
+        lambda f, c: f.delay(0.1, capacity=5),
+        gives=[1, 2, 3, 4],
+        ahead=5,
+        bad=(
+            *not_a_duration("delay", "seconds"),
+            (lambda f: f.delay(1, capacity=0), ValueError, "capacity"),
+            (lambda f: f.delay(1, capacity=1.5), TypeError, "capacity"),
+        ),
+    ),
+    Case(
+        "delay_start",
+        lambda f, c: f.delay_start(0.1),
+        gives=[1, 2, 3, 4],
+        bad=not_a_duration("delay_start", "seconds"),
+    ),
+    Case(
+        "pace",
+        lambda f, c: f.pace(10, 1),
+        gives=[1, 2, 3, 4],
+        bad=(
+            (lambda f: f.pace(0, 1), ValueError, "count"),
+            (lambda f: f.pace(1.5, 1), TypeError, "count"),
+            (lambda f: f.pace(1, 0), ValueError, "per"),
+            (lambda f: f.pace(1, "1"), TypeError, "per"),
+        ),
+    ),
+    Case(
+        "timeout",
+        lambda f, c: f.timeout(20),
+        gives=[1, 2, 3, 4],
+        bad=(
+            *not_a_duration("timeout", "seconds"),
+            (lambda f: f.timeout(1, fallback=3), TypeError, "fallback"),
+        ),
+    ),
+    Case(
+        "timeout(fallback)",
+        lambda f, c: f.timeout(20, fallback=[5]),
+        gives=[1, 2, 3, 4],
     ),
 )
 
@@ -824,6 +973,7 @@ OPERATORS = (
     *GROUP,
     *COMBINE,
     *BUFFER,
+    *TIME,
     *ERRORS_AND_LIFE_CYCLE,
 )
 CASES = (*OPERATORS, *ENDINGS)
