@@ -15,7 +15,7 @@ from flowpy._errors import (
     FlowEmptyError,
     FlowError,
 )
-from flowpy._flow import Flow
+from flowpy._flow import Flow, GroupedFlow
 from flowpy._jobs import Job
 from flowpy._scheduler import run
 from flowpy._types import SKIP, Skip
@@ -29,6 +29,7 @@ __all__ = (
     "FlowConsumedError",
     "FlowEmptyError",
     "FlowError",
+    "GroupedFlow",
     "Job",
     "Skip",
     "channel_flow",
@@ -46,6 +47,7 @@ for _public in (
     FlowConsumedError,
     FlowEmptyError,
     FlowError,
+    GroupedFlow,
     Job,
     Skip,
     channel_flow,
