@@ -134,7 +134,7 @@ async def main(schedule: Schedule) -> None:
     error = await collected(case, way, case.tree.flow)
     judge_result(schedule, error)
     del error
-    if way.leaves:
+    if way.leaves or case.lingers:
         await settled(case, before)
     if not way.shuts_down:
         judge_runs(schedule, "in the end" if way.leaves else "when control returned")

@@ -120,6 +120,8 @@ class Case:
         self.own_error: BaseException | None = None
         """What the collector itself raised then."""
         self.kept: Any = None
+        self.lingers = False
+        """Whether it has a collection that goes on until its last reader is garbage."""
         self.crews = self.groups = 0
         """How many stages have tasks of their own, and sources a task group."""
         self._numbers = count()
@@ -145,7 +147,7 @@ class Case:
         name = self.random.choices(NAMES, WEIGHTS)[0]
         operator = OPERATORS[name]
         self.crews += operator.apart
-        here = groups and not operator.beside
+        here = groups
         groups = operator.apart or here
         sides = [self.grow(depth - 1, groups=groups)]
         if operator.goes_on:
@@ -460,6 +462,34 @@ def zips(case, make, first, second):
     return Node(flow, Expected(pairs, errors, known=known, stops=True))
 
 
+def doubles(case, make, node):
+    """All of them twice, in any order."""
+    both = replace(node.expected, items=node.expected.items * 2, ordered=False)
+    return Node(make(case, node.flow), both)
+
+
+def doubled(case, flow, left=None):
+    """Return a flow of what two readers of one collection see, one of them at most n."""
+    case.lingers = True
+
+    def both():
+        one, two = flow.broadcast(2, capacity=2)
+        return one.merge(two if left is None else two.take(left))
+
+    return Flow(both)
+
+
+def parted(case, flow, predicate):
+    """Return a flow of both parts of one collection."""
+    case.lingers = True
+
+    def both():
+        matching, rest = flow.partition(predicate)
+        return matching.merge(rest)
+
+    return Flow(both)
+
+
 def catches(case, make, node):
     """All of them; errors end it."""
     expected = node.expected
@@ -489,8 +519,6 @@ class Operator:
     """Whether it runs what is above it in tasks of its own."""
     goes_on: bool = False
     """Whether the collector's task reads the other flows in spite of that."""
-    beside: bool = False
-    """Whether it reads several flows in one task, not one inside of the other."""
 
 
 OPERATORS = {
@@ -504,9 +532,49 @@ OPERATORS = {
     ),
     "concat": Operator(lambda c, f, o: f.concat(o), concatenates, others=1),
     "interleave": Operator(
-        lambda c, f, o: f.interleave(o), loses, others=1, beside=True
+        lambda c, f, o: f.interleave(o), loses, others=1, apart=True
     ),
-    "zip": Operator(lambda c, f, o: f.zip(o), zips, others=1, beside=True),
+    "zip": Operator(lambda c, f, o: f.zip(o), zips, others=1, apart=True),
+    "combine": Operator(lambda c, f, o: f.combine(o), loses, others=1, apart=True),
+    "with_latest_from": Operator(
+        lambda c, f, o: f.with_latest_from(o), loses, others=1, apart=True
+    ),
+    "race": Operator(lambda c, f, *o: f.race(*o), loses, others=2, apart=True),
+    "take_until": Operator(
+        lambda c, f, o: f.take_until(o), loses, others=1, apart=True
+    ),
+    "drop_until": Operator(
+        lambda c, f, o: f.drop_until(o), loses, others=1, apart=True
+    ),
+    "group_by": Operator(
+        lambda c, f: f.group_by(
+            c.callback(mark), max_groups=c.any_of(None, None, 2)
+        ).flat_map(lambda group: group, concurrency=9),
+        shuffles,
+        apart=True,
+    ),
+    "groups left early": Operator(
+        lambda c, f: f.group_by(c.callback(mark)).flat_map(
+            lambda group: group.take(2), concurrency=9
+        ),
+        loses,
+        apart=True,
+    ),
+    "partition": Operator(
+        lambda c, f: parted(c, f, c.callback(lambda x: mark(x) > 1)),
+        shuffles,
+        apart=True,
+    ),
+    "broadcast": Operator(lambda c, f: doubled(c, f), doubles, apart=True),
+    "broadcast, left early": Operator(
+        lambda c, f: doubled(c, f, c.any_of(1, 2)), loses, apart=True
+    ),
+    "flatten at once": Operator(
+        lambda c, f, o: f.take(3).map(lambda _: o).flatten(concurrency=2),
+        loses,
+        others=1,
+        apart=True,
+    ),
     "catch": Operator(lambda c, f: f.catch(), catches),
     "retry": Operator(
         lambda c, f: f.retry(1, backoff=c.any_of(0, 0.002), reset=False), retries
