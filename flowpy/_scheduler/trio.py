@@ -167,7 +167,7 @@ class TrioScheduler:
         return trio.current_time()
 
     async def sleep(self, seconds: float) -> None:
-        await trio.sleep(seconds)
+        await trio.sleep(max(seconds, 0))
 
     async def sleep_forever(self) -> None:
         await trio.sleep_forever()
