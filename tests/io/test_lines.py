@@ -15,9 +15,9 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
-import flowpy.io
 from flowpy import FlowConsumedError, run
-from flowpy.io import NamedFile, Reader, Splitter, in_daemon_thread, lines, stdin_lines
+from flowpy.io import _lines, lines, stdin_lines
+from flowpy.io._lines import NamedFile, Reader, Splitter, in_daemon_thread
 
 pytestmark = pytest.mark.anyio
 
@@ -413,7 +413,7 @@ async def test_where_the_loop_cannot_wait_a_thread_does(stdin, monkeypatch, erro
     async def wait_readable(number):
         raise error
 
-    monkeypatch.setattr(flowpy.io, "wait_readable", wait_readable)
+    monkeypatch.setattr(_lines, "wait_readable", wait_readable)
     stdin.write(b"one\n")
     stdin.write(b"two\n")
     stdin.close()
@@ -433,7 +433,7 @@ async def test_what_another_process_was_faster_to_read_is_waited_for_again(
             stdin.write(b"late\n")
             stdin.close()
 
-    monkeypatch.setattr(flowpy.io, "wait_readable", wait_readable)
+    monkeypatch.setattr(_lines, "wait_readable", wait_readable)
 
     assert await stdin_lines().to_list() == ["late"]
     assert len(waits) == 3

@@ -1,8 +1,4 @@
-"""Lines of files and of standard input, as flows.
-
-Here bytes are waited for, decoded and cut into lines, in batches. What may be done with
-a line afterwards is Flow's business.
-"""
+"""How bytes are waited for and cut into lines: of files, and of standard input."""
 
 from __future__ import annotations
 
@@ -31,8 +27,6 @@ if TYPE_CHECKING:
 
     from flowpy._flow import Flow
     from flowpy._types import Items
-
-__all__ = ("lines", "stdin_lines")
 
 T = TypeVar("T")
 
@@ -142,9 +136,17 @@ def check_codec(encoding: str, errors: str) -> None:
 class Origin(Protocol):
     """What can be opened to be read."""
 
-    def open(self) -> FileIO:
-        """Return the file, to be read without a buffer."""
+    def open(self) -> Readable:
+        """Return the file, to be read in batches."""
         ...
+
+
+class Readable(Protocol):
+    """An open file: one without a buffer, or one that decompresses another."""
+
+    def fileno(self) -> int: ...
+    def read(self, size: int, /) -> bytes | None: ...
+    def close(self) -> None: ...
 
 
 class NamedFile:
@@ -220,13 +222,14 @@ class Splitter:
     right behind it, be it a piece later, belongs to the same end.
     """
 
-    __slots__ = ("_after_return", "_decoder", "_error", "_unfinished", "ended")
+    __slots__ = ("_after_return", "_decoder", "_unfinished", "ended", "error")
 
     def __init__(self, encoding: str, errors: str) -> None:
         self._decoder = getincrementaldecoder(encoding)(errors)
         self._unfinished: list[str] = []
         self._after_return = False
-        self._error: UnicodeDecodeError | None = None
+        self.error: UnicodeDecodeError | None = None
+        """Why no more can be decoded; to be raised once the lines before are through."""
         self.ended = False
 
     def feed(self, data: bytes) -> list[str]:
@@ -245,7 +248,7 @@ class Splitter:
             found[0] = "".join(self._unfinished)
             self._unfinished = [found[-1]]
         found.pop()
-        if not data and self._error is None:
+        if not data and self.error is None:
             self.ended = True
             last = "".join(self._unfinished)
             if last:
@@ -254,15 +257,15 @@ class Splitter:
 
     def check(self) -> None:
         """Raise the error that made an end of it, now that its lines are through."""
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
     def _decode(self, data: bytes) -> str:
         state = self._decoder.getstate()
         try:
             return self._decoder.decode(data, not data)
         except UnicodeDecodeError as error:
-            self._error = error
+            self.error = error
             self.ended = True
             # What came before the error is good; its start counts the bytes that the
             # decoder had kept of the pieces before.
@@ -293,7 +296,7 @@ class Reader:
         self._origin = origin
         self._splitter = splitter
         self._size = size
-        self._file: FileIO | None = None
+        self._file: Readable | None = None
         self._number = -1
         self._regular = False
         self._pollable = sys.platform != "win32"
@@ -306,7 +309,7 @@ class Reader:
         return self
 
     async def __aexit__(self, *raised: object) -> None:
-        if self._file is None or self._file.closefd:
+        if self._file is None or getattr(self._file, "closefd", True):
             with CancelScope(shield=True):
                 await to_thread.run_sync(self._close)
 
