@@ -72,34 +72,36 @@ async def test_each_line_is_given_when_its_end_has_come(path):
     assert seen == ["old", "one", "tw€", "three"]
 
 
-async def test_from_its_end_a_file_is_followed_from_the_unfinished_line_on(path):
+@pytest.fixture
+def write_when_it_waits(path, monkeypatch):
+    """Write these bytes each time when a tail has read all there is."""
+
+    def write_when_it_waits(data):
+        async def write(bell):
+            append(path, data)
+            await rung(bell)
+
+        monkeypatch.setattr(Bell, "rung", write)
+
+    rung = Bell.rung
+    return write_when_it_waits
+
+
+async def test_from_its_end_a_file_is_followed_from_the_unfinished_line_on(
+    path, write_when_it_waits
+):
     append(path, b"old\nun")
-    seen = []
+    write_when_it_waits(b"finished\n")
 
-    async def write(line):
-        seen.append(line)
-        append(path, b"more\n")
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(tail(path).on_each(write).take(2).collect)
-        while not seen:
-            await anyio.sleep(0.01)
-            append(path, b"finished\n")
-
-    assert seen[0].startswith("unfinished")
-    assert len(seen) == 2
+    assert await tail(path).take(2).to_list() == ["unfinished", "finished"]
 
 
-async def test_a_file_that_is_not_there_yet_is_waited_for_and_read_from_its_start(path):
-    async def write():
-        await anyio.sleep(1)
-        append(path, b"one\n")
+async def test_a_file_that_is_not_there_yet_is_waited_for_and_read_from_its_start(
+    path, write_when_it_waits
+):
+    write_when_it_waits(b"one\n")
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(write)
-        first = await tail(str(path)).first()
-
-    assert first == "one"
+    assert await tail(str(path)).take(2).to_list() == ["one", "one"]
 
 
 async def test_waiting_for_lines_can_be_cancelled_at_once(path, monkeypatch):
@@ -386,6 +388,7 @@ class History:
         self.number = 0
         self.seen = True
         self.renamed = False
+        self.look()
 
     def write(self, data):
         # No two files begin alike, or one written anew could not be told from one that
@@ -458,7 +461,8 @@ def test_whatever_is_done_to_a_log_its_lines_are_those_that_python_reads(
     assert history.found == history.expected()
 
 
-async def test_no_line_is_lost_in_200_rotations_and_cuts_while_a_thread_writes(path):
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_no_line_is_lost_in_200_rotations_and_cuts_while_a_thread_writes(path, backend):
     choose = random.Random(6)
     seen = []
     read = threading.Semaphore(0)
@@ -472,7 +476,7 @@ async def test_no_line_is_lost_in_200_rotations_and_cuts_while_a_thread_writes(p
         file = open(path, "ab", buffering=0)
         count = 0
         for k in range(200):
-            for _ in range(choose.randrange(1, 5)):
+            for _ in range(choose.randrange(2, 5)):
                 line = f"line {count}\n".encode()
                 cut = choose.randrange(len(line))
                 file.write(line[:cut])
@@ -484,7 +488,7 @@ async def test_no_line_is_lost_in_200_rotations_and_cuts_while_a_thread_writes(p
                 wait_until_read(count)
                 os.truncate(path, 0)
             else:
-                wait_until_read(count - choose.randrange(1))
+                wait_until_read(count - choose.randrange(2))
                 file.write(f"line {count}\n".encode())
                 count += 1
                 os.rename(path, f"{path}.1")
@@ -502,17 +506,19 @@ async def test_no_line_is_lost_in_200_rotations_and_cuts_while_a_thread_writes(p
         seen.append(line)
         read.release()
 
-    async with anyio.create_task_group() as tasks:
+    async def main():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(collect)
+            return await anyio.to_thread.run_sync(write)
 
-        async def collect():
-            try:
-                flow = tail(path, from_end=False)
-                await flow.on_each(note).take_while(lambda line: line != "end").count()
-            finally:
-                stopped.set()
+    async def collect():
+        flow = tail(path, from_end=False, poll=0.0005)
+        try:
+            await flow.on_each(note).take_while(lambda line: line != "end").count()
+        finally:
+            stopped.set()
 
-        tasks.start_soon(collect)
-        count = await anyio.to_thread.run_sync(write)
+    count = run(main, backend=backend)
 
     assert seen == [*(f"line {k}" for k in range(count)), "end"]
     assert count > 400
