@@ -8,9 +8,11 @@ from codecs import getincrementaldecoder, lookup_error
 from concurrent.futures import Future
 from contextlib import suppress
 from errno import EBADF
+from gzip import BadGzipFile, GzipFile
 from stat import S_ISREG
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from zlib import error as ZlibError
 
 from anyio import CancelScope, Event, to_thread, wait_readable
 
@@ -157,11 +159,31 @@ class NamedFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path
 
-    def open(self) -> FileIO:
+    def open(self) -> Readable:
         return open(self._path, "rb", buffering=0, opener=open_at_once)
 
     def __repr__(self) -> str:
         return f"lines({name_of(self._path)})"
+
+
+class CompressedFile(NamedFile):
+    """A regular file that gzip has compressed."""
+
+    __slots__ = ()
+
+    def open(self) -> Readable:
+        return Unzipped(self._path, "rb")
+
+
+class Unzipped(GzipFile):
+    """What is in a file that gzip has compressed; its errors say the file's name."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        try:
+            return super().read(size)
+        except (BadGzipFile, EOFError, ZlibError) as error:
+            message = f"{self.name}: {error}"
+            raise BadGzipFile(message) from error
 
 
 def open_at_once(path: str, flags: int) -> int:

@@ -103,7 +103,6 @@ def write_lines(
             await writer.finish()
         return count
 
-    write.__qualname__ = f"write_lines({os.fspath(path)!r})"
     return write
 
 

@@ -104,7 +104,9 @@ async def test_other_tasks_get_a_turn_within_a_batch(monkeypatch):
             turns += 1
 
     async with anyio.create_task_group() as tasks:
-        async with process_lines("printf", "%01000d\\n" * 20, *["0"] * 20).open() as items:
+        async with process_lines(
+            "printf", "%01000d\\n" * 20, *["0"] * 20
+        ).open() as items:
             await anext(items)
             tasks.start_soon(count_turns)
             async for _ in items:

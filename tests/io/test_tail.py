@@ -281,7 +281,7 @@ def test_a_file_that_was_there_but_lost_its_lines_meanwhile_is_read_from_its_sta
 
 
 def test_what_is_written_to_the_old_file_after_it_was_renamed_is_given(path):
-    with open(path, "ab", buffering=0) as old:
+    with io.FileIO(path, "ab") as old:
         old.write(b"one\n")
         followed = follow(path)
         found = new_lines(followed)
@@ -382,7 +382,7 @@ class History:
     def __init__(self, path):
         self.path = path
         self.files = [[b"", False]]  # what was written to each; is it cut off?
-        self.file = open(path, "ab", buffering=0)
+        self.file = io.FileIO(path, "ab")
         self.followed = follow(path, errors="replace")
         self.found = []
         self.number = 0
@@ -416,7 +416,7 @@ class History:
     def go_on(self):
         if self.renamed:
             self.file.close()
-            self.file = open(self.path, "ab", buffering=0)
+            self.file = io.FileIO(self.path, "ab")
             self.files.append([b"", False])
             self.renamed = self.seen = False
 
@@ -441,7 +441,9 @@ class History:
 @given(
     st.lists(
         st.tuples(st.just("write"), st.binary(max_size=5))
-        | st.tuples(st.just("write"), st.sampled_from("\r\n é\n € 😀\r".encode().split()))
+        | st.tuples(
+            st.just("write"), st.sampled_from("\r\n é\n € 😀\r".encode().split())
+        )
         | st.sampled_from(
             [("look",), ("rename",), ("create",), ("go_on",), ("cut",), ("look",)]
         ),
@@ -461,67 +463,83 @@ def test_whatever_is_done_to_a_log_its_lines_are_those_that_python_reads(
     assert history.found == history.expected()
 
 
+class BusyWriter:
+    """A thread that writes a log, and rotates and cuts it at random."""
+
+    def __init__(self, path):
+        self.path = path
+        self.choose = random.Random(6)
+        self.file = io.FileIO(path, "ab")
+        self.count = 0
+        self.seen = []
+        self.stopped = False
+        self.read = threading.Semaphore(0)
+
+    def note(self, line):
+        self.seen.append(line)
+        self.read.release()
+
+    def write(self):
+        for _ in range(200):
+            for _ in range(self.choose.randrange(2, 5)):
+                self.write_line()
+            self.choose.choice([self.cut, self.rotate, self.rotate_late])()
+        self.file.write(b"end\n")
+        self.file.close()
+
+    def write_line(self):
+        line = f"line {self.count}\n".encode()
+        cut = self.choose.randrange(len(line))
+        self.file.write(line[:cut])
+        self.file.write(line[cut:])
+        self.count += 1
+
+    def wait_until_read(self, count):
+        while len(self.seen) < count and not self.stopped:
+            self.read.acquire(timeout=1)
+
+    def cut(self):
+        # What is cut off without having been read is gone.
+        self.wait_until_read(self.count)
+        os.truncate(self.path, 0)
+
+    def rotate(self):
+        # What is renamed is not; but the file has to be seen before the next one comes.
+        self.wait_until_read(self.count - 1)
+        self.write_line()
+        os.rename(self.path, f"{self.path}.1")
+        self.file.close()
+        self.file = io.FileIO(self.path, "ab")
+
+    def rotate_late(self):
+        self.wait_until_read(self.count - 1)
+        os.rename(self.path, f"{self.path}.1")
+        append(self.path, b"")
+        self.write_line()
+        self.file.close()
+        self.file = io.FileIO(self.path, "ab")
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_no_line_is_lost_in_200_rotations_and_cuts_while_a_thread_writes(path, backend):
-    choose = random.Random(6)
-    seen = []
-    read = threading.Semaphore(0)
-    stopped = threading.Event()
+    writer = BusyWriter(path)
+    flow = tail(path, from_end=False, poll=0.0005).on_each(writer.note)
 
-    def wait_until_read(count):
-        while len(seen) < count and not stopped.is_set():
-            read.acquire(timeout=1)
-
-    def write():
-        file = open(path, "ab", buffering=0)
-        count = 0
-        for k in range(200):
-            for _ in range(choose.randrange(2, 5)):
-                line = f"line {count}\n".encode()
-                cut = choose.randrange(len(line))
-                file.write(line[:cut])
-                file.write(line[cut:])
-                count += 1
-            # A file has to be seen before the next one comes. What is cut off without
-            # having been read is gone, but what is renamed is not.
-            if choose.random() < 0.3:
-                wait_until_read(count)
-                os.truncate(path, 0)
-            else:
-                wait_until_read(count - choose.randrange(2))
-                file.write(f"line {count}\n".encode())
-                count += 1
-                os.rename(path, f"{path}.1")
-                if choose.random() < 0.5:
-                    append(path, b"")
-                    file.write(f"line {count}\n".encode())
-                    count += 1
-                file.close()
-                file = open(path, "ab", buffering=0)
-        file.write(b"end\n")
-        file.close()
-        return count
-
-    def note(line):
-        seen.append(line)
-        read.release()
+    async def collect():
+        try:
+            await flow.take_while(lambda line: line != "end").collect()
+        finally:
+            writer.stopped = True
 
     async def main():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(collect)
-            return await anyio.to_thread.run_sync(write)
+            await anyio.to_thread.run_sync(writer.write)
 
-    async def collect():
-        flow = tail(path, from_end=False, poll=0.0005)
-        try:
-            await flow.on_each(note).take_while(lambda line: line != "end").count()
-        finally:
-            stopped.set()
+    run(main, backend=backend)
 
-    count = run(main, backend=backend)
-
-    assert seen == [*(f"line {k}" for k in range(count)), "end"]
-    assert count > 400
+    assert writer.seen == [*(f"line {k}" for k in range(writer.count)), "end"]
+    assert writer.count > 400
 
 
 # ------------------------------------------------------------------------- watching
@@ -597,12 +615,11 @@ async def test_while_the_folder_is_watched_the_file_is_polled_rarely(path):
 
 def test_the_real_watchfiles_tells_of_new_lines(path, monkeypatch):
     pytest.importorskip("watchfiles")
-    monkeypatch.setattr(_tail, "RARELY", 3600)
     monkeypatch.undo()
     append(path, b"one\n")
 
     async def main():
-        flow = tail(path, from_end=False, watch=True)
+        flow = tail(path, from_end=False, poll=0.2, watch=True)
         async with flow.open() as items:
             seen = [await anext(items)]
             append(path, b"two\n")
