@@ -332,8 +332,7 @@ class Reader:
 
     async def __aexit__(self, *raised: object) -> None:
         if self._file is None or getattr(self._file, "closefd", True):
-            with CancelScope(shield=True):
-                await to_thread.run_sync(self._close)
+            await in_thread_for_sure(self._close)
 
     async def open(self) -> None:
         """Open the file; inside of the block, so that it is closed in any case."""
@@ -387,6 +386,32 @@ async def in_daemon_thread(fn: Callable[[], T]) -> T:
 
     A thread of anyio's would keep the program from ending meanwhile.
     """
+    result, done = started(fn, daemon=True)
+    await done.wait()
+    return result.result()
+
+
+async def in_thread_for_sure(fn: Callable[[], T]) -> T:
+    """Call a function that cleans up, and wait for its end, whatever happens.
+
+    `asyncio.Task.cancel` knows no shield: it could keep a thread of anyio's from being
+    started at all. Here it is raised at the end.
+    """
+    result, done = started(fn, daemon=False)
+    cancelled: BaseException | None = None
+    with CancelScope(shield=True):
+        while not done.is_set():
+            try:
+                await done.wait()
+            except current_scheduler().cancelled as error:
+                cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return result.result()
+
+
+def started(fn: Callable[[], T], *, daemon: bool) -> tuple[Future[T], Event]:
+    """Call a function in a thread of its own; return its result, and what tells of it."""
     result: Future[T] = Future()
     done = Event()
     call = current_scheduler().caller()
@@ -399,6 +424,5 @@ async def in_daemon_thread(fn: Callable[[], T]) -> T:
         with suppress(RuntimeError):  # the loop has ended meanwhile
             call(done.set)
 
-    Thread(target=work, name="flowpy.io", daemon=True).start()
-    await done.wait()
-    return result.result()
+    Thread(target=work, name="flowpy.io", daemon=daemon).start()
+    return result, done

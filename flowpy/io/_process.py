@@ -8,13 +8,18 @@ from subprocess import DEVNULL, PIPE, CalledProcessError, Popen, TimeoutExpired
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Self, cast
 
-from anyio import CancelScope, to_thread
-
 from flowpy._checks import check_duration, check_type
 from flowpy._flow import made
 from flowpy._iterating import Turns
 from flowpy._operator import names_of, operator
-from flowpy.io._lines import BATCH, Reader, Splitter, check_codec, in_daemon_thread
+from flowpy.io._lines import (
+    BATCH,
+    Reader,
+    Splitter,
+    check_codec,
+    in_daemon_thread,
+    in_thread_for_sure,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -153,8 +158,7 @@ class Process:
         return self
 
     async def __aexit__(self, *raised: object) -> None:
-        with CancelScope(shield=True):
-            await to_thread.run_sync(self._close)
+        await in_thread_for_sure(self._close)
 
     def open(self) -> FileIO:
         """Start it and return its standard output, to be closed by the caller."""

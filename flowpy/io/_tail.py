@@ -12,14 +12,20 @@ from threading import Event as ThreadEvent
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Self
 
-from anyio import CancelScope, Event, move_on_after, to_thread
+from anyio import Event, move_on_after, to_thread
 
 from flowpy._checks import check_choice, check_period, check_type
 from flowpy._flow import made
 from flowpy._iterating import Turns
 from flowpy._operator import name_of, operator
 from flowpy._scheduler import current_scheduler
-from flowpy.io._lines import BATCH, Splitter, check_codec, open_at_once
+from flowpy.io._lines import (
+    BATCH,
+    Splitter,
+    check_codec,
+    in_thread_for_sure,
+    open_at_once,
+)
 
 if TYPE_CHECKING:
     from flowpy._flow import Flow
@@ -50,7 +56,8 @@ def tail(
     * cut off or written anew: it is read from its beginning, once the bytes before the
       place reached are no longer there. What is cut off before it was read is lost.
 
-    Where a file ends for good like that, its last line need not be ended.
+    Where a file ends for good like that, its last line need not be ended. A file that
+    comes and goes between two looks is not seen.
 
     Args:
         path: The file; each collection opens it again.
@@ -240,8 +247,7 @@ class Followed:
         return self
 
     async def __aexit__(self, *raised: object) -> None:
-        with CancelScope(shield=True):
-            await to_thread.run_sync(self._close)
+        await in_thread_for_sure(self._close)
 
     @property
     def ended(self) -> bool:
@@ -391,8 +397,7 @@ class Bell:
     async def __aexit__(self, *raised: object) -> None:
         self._stop.set()
         if self._thread is not None:
-            with CancelScope(shield=True):
-                await to_thread.run_sync(self._thread.join)
+            await in_thread_for_sure(self._thread.join)
 
     def listen(self) -> None:
         """Forget what was, before the file is looked at."""

@@ -10,12 +10,12 @@ from stat import S_IMODE, S_ISREG
 from threading import Lock
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from anyio import CancelScope, to_thread
+from anyio import to_thread
 
 from flowpy._checks import check_type
 from flowpy._crew import Crew
 from flowpy._flow import as_flow
-from flowpy.io._lines import check_codec
+from flowpy.io._lines import check_codec, in_thread_for_sure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -143,8 +143,7 @@ class Writer:
         return self
 
     async def __aexit__(self, *raised: object) -> None:
-        with CancelScope(shield=True):
-            await to_thread.run_sync(self._close)
+        await in_thread_for_sure(self._close)
 
     async def open(self) -> None:
         """Open the file; inside of the block, so that it is closed in any case."""

@@ -17,7 +17,13 @@ from hypothesis import strategies as st
 
 from flowpy import FlowConsumedError, run
 from flowpy.io import _lines, lines, stdin_lines
-from flowpy.io._lines import NamedFile, Reader, Splitter, in_daemon_thread
+from flowpy.io._lines import (
+    NamedFile,
+    Reader,
+    Splitter,
+    in_daemon_thread,
+    in_thread_for_sure,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -268,8 +274,9 @@ async def test_the_file_is_closed_in_a_thread_however_the_collection(
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("times", [1, 2])
 async def test_a_file_that_a_thread_still_reads_is_closed_after_that(
-    write, monkeypatch
+    write, monkeypatch, times
 ):
     reading, go_on = Event(), Event()
     log = []
@@ -289,8 +296,10 @@ async def test_a_file_that_a_thread_still_reads_is_closed_after_that(
     monkeypatch.setattr(NamedFile, "open", lambda self: Slow(self._path))
     task = asyncio.create_task(lines(write(b"line\n")).collect())
     await anyio.to_thread.run_sync(reading.wait)
-    task.cancel()  # as asyncio.timeout and Ctrl-C do, which does not wait for threads
-    await checkpoint()
+    for _ in range(times):
+        task.cancel()  # as asyncio.timeout and Ctrl-C do: it does not wait for threads
+        await checkpoint()
+        await checkpoint()
     go_on.set()
 
     with pytest.raises(asyncio.CancelledError):
@@ -460,6 +469,11 @@ async def test_an_error_in_a_daemon_thread_is_raised_by_the_task():
     with pytest.raises(ZeroDivisionError) as caught:
         await in_daemon_thread(fail)
     assert caught.value is error
+
+
+async def test_an_error_of_cleaning_up_is_raised_by_the_task():
+    with pytest.raises(ZeroDivisionError):
+        await in_thread_for_sure(lambda: 1 / 0)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
