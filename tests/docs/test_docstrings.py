@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 import flowpy
-from flowpy import SKIP, Flow, flow, io, testing
+from flowpy import SKIP, Flow, channel_flow, flow, io, testing
 from flowpy.__main__ import main
 from flowpy._fusion import ENABLED
 from flowpy.testing import run_virtual
@@ -55,6 +55,7 @@ def test_example_prints_what_it_says(test, backend):
         "SKIP": SKIP,
         "anyio": anyio,
         "asyncio": asyncio,
+        "channel_flow": channel_flow,
         "flow": flow,
         "main": main,
         "run": partial(run, backend=backend, threshold=threshold),
