@@ -45,7 +45,7 @@ def test_importing_flowpy_loads_no_extra():
     code = """
 import sys
 import flowpy, flowpy.io, flowpy.testing
-print(sorted({"trio", "uvloop", "pytest", "numpy"} & set(sys.modules)))
+print(sorted({"trio", "uvloop", "pytest", "numpy", "watchfiles"} & set(sys.modules)))
 """
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -12,10 +12,9 @@ import anyio
 import pytest
 
 import flowpy
-from flowpy import SKIP, Flow, channel_flow, flow, testing
+from flowpy import SKIP, Flow, channel_flow, flow, io, testing
 from flowpy.__main__ import main
 from flowpy._fusion import ENABLED
-from flowpy.io import lines, stdin_lines
 from flowpy.testing import run_virtual
 
 MODULES = [module.name for module in walk_packages(flowpy.__path__, "flowpy.")]
@@ -58,10 +57,9 @@ def test_example_prints_what_it_says(test, backend):
         "asyncio": asyncio,
         "channel_flow": channel_flow,
         "flow": flow,
-        "lines": lines,
         "main": main,
         "run": partial(run, backend=backend, threshold=threshold),
-        "stdin_lines": stdin_lines,
+        **{name: getattr(io, name) for name in io.__all__},
         **{name: getattr(testing, name) for name in testing.__all__},
         "run_virtual": virtual_on(backend),
     }
