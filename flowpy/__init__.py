@@ -9,11 +9,13 @@ from __future__ import annotations
 from flowpy._decorators import flow
 from flowpy._errors import (
     BufferOverflowError,
+    FlowClosedError,
     FlowConsumedError,
     FlowEmptyError,
     FlowError,
 )
 from flowpy._flow import Flow
+from flowpy._hot import SharedFlow, StateFlow, while_subscribed
 from flowpy._scheduler import run
 from flowpy._types import SKIP, Skip
 
@@ -21,12 +23,16 @@ __all__ = (
     "SKIP",
     "BufferOverflowError",
     "Flow",
+    "FlowClosedError",
     "FlowConsumedError",
     "FlowEmptyError",
     "FlowError",
+    "SharedFlow",
     "Skip",
+    "StateFlow",
     "flow",
     "run",
+    "while_subscribed",
 )
 
 __version__ = "0.1.0"
@@ -34,11 +40,15 @@ __version__ = "0.1.0"
 for _public in (
     BufferOverflowError,
     Flow,
+    FlowClosedError,
     FlowConsumedError,
     FlowEmptyError,
     FlowError,
+    SharedFlow,
     Skip,
+    StateFlow,
     flow,
     run,
+    while_subscribed,
 ):
     _public.__module__ = "flowpy"  # where users find them

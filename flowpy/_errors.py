@@ -20,3 +20,7 @@ class FlowEmptyError(FlowError, LookupError):
 
 class BufferOverflowError(FlowError):
     """An item came for a buffer that was full, and was told to raise then."""
+
+
+class FlowClosedError(FlowError):
+    """A hot flow was given an item after it had been closed."""

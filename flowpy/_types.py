@@ -14,7 +14,7 @@ from collections.abc import (
 )
 from datetime import timedelta
 from enum import Enum
-from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Final, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -43,6 +43,28 @@ Duration: TypeAlias = float | timedelta
 
 FlowLike: TypeAlias = AsyncIterable[T] | Iterable[T]
 """What stands beside a flow in `concat`, `zip` and their like; flows are included."""
+
+
+class Nursery(Protocol):
+    """A task group of anyio or trio."""
+
+    @property
+    def start_soon(self) -> Callable[..., object]:
+        """Start a task."""
+        ...
+
+
+class AsyncioTaskGroup(Protocol):
+    """A task group of asyncio."""
+
+    @property
+    def create_task(self) -> Callable[..., object]:
+        """Start a task."""
+        ...
+
+
+TaskGroup: TypeAlias = Nursery | AsyncioTaskGroup
+"""What a task can be started in."""
 
 
 class _Missing(Enum):

@@ -468,6 +468,27 @@ BUFFER = (
     ),
 )
 
+HOT = (
+    Case(
+        "share",
+        lambda f, c: f.share(),
+        gives=[1, 2, 3, 4],
+        ahead=65,
+        bad=(
+            (lambda f: f.share(-1), ValueError, "replay"),
+            (lambda f: f.share("1"), TypeError, "replay"),
+            (lambda f: f.share(linger=-1), ValueError, "linger"),
+            (lambda f: f.share(linger="1"), TypeError, "linger"),
+        ),
+    ),
+    Case(
+        "share(replay)",
+        lambda f, c: f.share(100),
+        gives=[1, 2, 3, 4],
+        ahead=101,
+    ),
+)
+
 ERRORS_AND_LIFE_CYCLE = (
     Case(
         "catch",
@@ -737,6 +758,7 @@ OPERATORS = (
     *GROUP,
     *COMBINE,
     *BUFFER,
+    *HOT,
     *ERRORS_AND_LIFE_CYCLE,
 )
 CASES = (*OPERATORS, *ENDINGS)
