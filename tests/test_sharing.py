@@ -136,8 +136,9 @@ async def test_a_newcomer_gets_what_is_replayed(group):
     assert second == [2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("error", [None, Boom()])
-async def test_the_end_reaches_all_and_who_comes_after_it_starts_anew(group, error):
+@pytest.mark.parametrize("kind", [None, Boom])
+async def test_the_end_reaches_all_and_who_comes_after_it_starts_anew(group, kind):
+    error = kind and kind()
     up = Upstream(ends=2, error=error)
     shared = up.flow.share(1)
     fast = collect(group, shared)
@@ -435,11 +436,12 @@ async def test_one_who_comes_in_time_keeps_what_is_replayed(group):
     assert await shared.take(2).to_list() == [1, 0]
 
 
-@pytest.mark.parametrize("error", [None, Boom()])
+@pytest.mark.parametrize("kind", [None, Boom])
 @pytest.mark.parametrize("started", ["eagerly", "lazily", while_subscribed(5)])
 async def test_upstreams_end_reaches_those_who_listen_and_who_come_later(
-    group, started, error
+    group, started, kind
 ):
+    error = kind and kind()
     up = Upstream(ends=3, error=error)
     shared = up.flow.share_in(group, started=started, replay=1)
     first = collect(group, shared)
@@ -612,8 +614,9 @@ async def test_a_state_without_a_first_item_is_an_error(group):
     assert caught.value is boom
 
 
-@pytest.mark.parametrize("error", [None, Boom()])
-async def test_a_state_ends_as_upstream_does(group, error):
+@pytest.mark.parametrize("kind", [None, Boom])
+async def test_a_state_ends_as_upstream_does(group, kind):
+    error = kind and kind()
     state = await Upstream(ends=2, error=error).flow.state_in(group)
     got = collect(group, state)
     await anyio.sleep(10)
