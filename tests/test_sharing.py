@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import math
+import sys
+import weakref
 from contextvars import ContextVar
 from datetime import timedelta
 
@@ -22,6 +25,7 @@ from flowpy import (
     flow,
     while_subscribed,
 )
+from flowpy._scheduler import current_scheduler
 from flowpy.testing import assert_marbles, probe, run_virtual
 from tests.laws.probes import Boom, Source
 
@@ -302,6 +306,32 @@ async def test_an_error_that_nobody_hears_is_logged(caplog):
     assert [record.exc_info[1] for record in caplog.records] == [boom]
     with pytest.raises(Boom):
         await shared.to_list()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+def test_an_upstream_that_begins_at_once_loses_nothing():
+    shared = Flow.of(1, 2).share(linger=1)
+
+    async def main():
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        return await shared.to_list()
+
+    assert run_virtual(main) == [1, 2]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_shared_flow_keeps_nothing_of_an_event_loop_that_has_ended(backend):
+    shared = Flow.of(1).share()
+    loops = []
+
+    async def main():
+        loops.append(weakref.ref(current_scheduler().loop()))
+        await shared.to_list()
+
+    run_virtual(main, backend)
+    gc.collect()
+
+    assert loops[0]() is None
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

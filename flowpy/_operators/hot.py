@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from logging import getLogger
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
-from weakref import WeakKeyDictionary
 
 from flowpy._broadcast import Broadcast, Cell, Listener, Reader, Watch
 from flowpy._crew import Crew
@@ -54,7 +53,7 @@ class Sharing(Generic[T]):
     def __init__(self, replay: int, linger: float) -> None:
         self._replay = replay
         self._linger = linger
-        self._runs: WeakKeyDictionary[Any, Run[T]] = WeakKeyDictionary()
+        self._runs: dict[object, Run[T]] = {}
 
     def run(self, reopen: Callable[[], Items[T]]) -> Run[T]:
         """Return the current run, or a new one if that is over."""
@@ -63,8 +62,15 @@ class Sharing(Generic[T]):
         if before is not None and not before.over:
             return before
         broadcast: Broadcast[T] = Broadcast(self._replay, AHEAD)
-        run = self._runs[loop] = Run(broadcast, self._linger, reopen, before)
+        run = Run(broadcast, self._linger, reopen, before, self._forget)
+        self._runs[loop] = run
         return run
+
+    def _forget(self, ended: Run[T]) -> None:
+        """Let go of a run, and of the event loop that it knows."""
+        for loop, run in tuple(self._runs.items()):
+            if run is ended:
+                del self._runs[loop]
 
 
 class Run(Generic[T]):
@@ -82,6 +88,7 @@ class Run(Generic[T]):
         "_before",
         "_crew",
         "_ended",
+        "_forget",
         "_gate",
         "_linger",
         "_listeners",
@@ -97,12 +104,14 @@ class Run(Generic[T]):
         linger: float,
         reopen: Callable[[], Items[T]],
         before: Run[T] | None,
+        forget: Callable[[Run[T]], None],
     ) -> None:
         self.broadcast = broadcast
         self.over = False
         self._linger = linger
         self._reopen = reopen
         self._before = before
+        self._forget = forget
         self._crew = Crew("share")
         self._gate = self._crew.scheduler.gate()
         self._listeners = 0
@@ -156,6 +165,7 @@ class Run(Generic[T]):
     def leave(self) -> None:
         """Take note that upstream has ended, and how."""
         self.over = self._ended = True
+        self._forget(self)
         error = self._crew.error
         self.broadcast.close(error)
         self._gate.wake()
