@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from flowpy._decorators import flow
+from flowpy._channel import Channel
+from flowpy._decorators import channel_flow, flow
 from flowpy._errors import (
     BufferOverflowError,
     FlowClosedError,
@@ -14,22 +15,27 @@ from flowpy._errors import (
     FlowEmptyError,
     FlowError,
 )
-from flowpy._flow import Flow
+from flowpy._flow import Flow, GroupedFlow
 from flowpy._hot import SharedFlow, StateFlow, while_subscribed
+from flowpy._jobs import Job
 from flowpy._scheduler import run
 from flowpy._types import SKIP, Skip
 
 __all__ = (
     "SKIP",
     "BufferOverflowError",
+    "Channel",
     "Flow",
     "FlowClosedError",
     "FlowConsumedError",
     "FlowEmptyError",
     "FlowError",
+    "GroupedFlow",
+    "Job",
     "SharedFlow",
     "Skip",
     "StateFlow",
+    "channel_flow",
     "flow",
     "run",
     "while_subscribed",
@@ -39,14 +45,18 @@ __version__ = "0.1.0"
 
 for _public in (
     BufferOverflowError,
+    Channel,
     Flow,
     FlowClosedError,
     FlowConsumedError,
     FlowEmptyError,
     FlowError,
+    GroupedFlow,
+    Job,
     SharedFlow,
     Skip,
     StateFlow,
+    channel_flow,
     flow,
     run,
     while_subscribed,

@@ -18,9 +18,10 @@ Not here: what event loops do for it (`_scheduler`), what operators make of it.
 from __future__ import annotations
 
 from collections import deque
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from functools import partial
 from itertools import count
+from math import ulp
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from flowpy._iterating import closing, keep_first
@@ -33,13 +34,35 @@ from flowpy._scheduler import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
     from types import TracebackType
 
 T = TypeVar("T")
 
 _numbers = count(1)
 """One for each crew of the process: they tell its tasks from those of others."""
+
+
+_depth: ContextVar[int] = ContextVar("flowpy._crew.depth", default=0)
+"""How many crews have the running task further up a chain than its collector."""
+
+DEPTH = 32
+"""Crews of one chain whose timers of the same instant come in a fixed order."""
+
+STEP = 2e-9
+"""Seconds between the timers of two of them: no event loop takes them for one."""
+
+
+def after(instant: float, *, extra: float = 0) -> float:
+    """Return when all that is due at an instant has come from further up.
+
+    Event loops give no order to timers of the same instant. Who decides by the clock
+    what came before a deadline waits this little longer, and the less the further up
+    in a chain it stands: what a stage sends at its deadline is there at the same one of
+    a stage below. `extra`, below 1, is for one that has no crew of its own.
+    """
+    steps = max(DEPTH - _depth.get(), 1) + extra
+    return instant + steps * max(STEP, 16 * ulp(instant))
 
 
 class Gone(BaseException):
@@ -84,6 +107,7 @@ class Crew:
         self.closing = False
         self._late: BaseException | None = None
         self._context = copy_context()
+        self._context.run(_depth.set, _depth.get() + 1)
         self._ends = self.scheduler.gate()
         self._children: set[Child] = set()
         self._channels: set[Channel[Any]] = set()
@@ -105,6 +129,16 @@ class Crew:
     def pump(self, source: AsyncIterator[T], channel: Channel[T]) -> Child:
         """Have a child iterate and close `source`, and put its items in `channel`."""
         return self.spawn(pump, source, channel, feeds=channel)
+
+    def one_by_one(self, source: AsyncIterator[T]) -> Channel[T]:
+        """Have a child iterate and close `source`; return the channel of its items.
+
+        One is pulled at once, each other when the one before is taken: for a reader
+        that looks at what is lent to it, and takes it once it is asked for more.
+        """
+        channel: Channel[T] = self.channel(1)
+        self.pump(source, channel)
+        return channel
 
     @protected
     def spawn(
@@ -134,10 +168,47 @@ class Crew:
         return child
 
     async def stop(self, *children: Child) -> None:
-        """Cancel children and wait until they have ended, their cleanup included."""
+        """Cancel children and wait until they have ended, their cleanup included.
+
+        One that stands in a channel which has been closed leaves by itself.
+        """
         for child in children:
-            child.cancel()
+            if not child.departing:
+                child.cancel()
         await self.join(*children, hard=True)
+
+    async def until(self, done: Callable[[], object]) -> None:
+        """Have the stage wait until `done()`; raise the error of a child meanwhile."""
+        while not done():
+            self.check()
+            await self.arrival.park()
+
+    @protected
+    async def rest(self, gate: Gate, done: Callable[[], object]) -> bool:
+        """Have the running child wait at a gate as it would in a full channel.
+
+        Returns False if the stage is being closed: then it is to leave by itself.
+        """
+        me = self.scheduler.current_task()
+        self._resting.add(me)
+        try:
+            while not (self.closing or done()):
+                await gate.park()
+        finally:
+            self._resting.discard(me)
+        if self.closing:
+            self.leave()
+        return not self.closing
+
+    @protected
+    def dismiss(self, children: Iterable[Child]) -> None:
+        """Cancel children, but for those that leave by themselves: see `Crew`.
+
+        One that is being stopped already is let alone, so that its cleanup can wait.
+        """
+        for child in children:
+            if not (child.departing or child._stopping):
+                child.cancel()
 
     @protected
     async def join(self, *children: Child, hard: bool = False) -> None:
@@ -168,8 +239,7 @@ class Crew:
         me = self.scheduler.current_task()
         for child in self._children:
             if child.task is not None and child.task.key is me:
-                child.leaving = True
-                child.task.spare()
+                child.leave()
 
     def check(self) -> None:
         """Raise the error of a child, if there is one."""
@@ -195,9 +265,8 @@ class Crew:
         hard = isinstance(error, self.scheduler.cancelled)
         if hard:
             self._cancel_all()
-        for child in children:
-            if not (hard or child.leaving or child.key in self._resting):
-                child.cancel()
+        else:
+            self.dismiss(children)
         try:
             # One that is spawned by another meanwhile is among `_children` too.
             if children:
@@ -244,6 +313,18 @@ class Child:
         """What the scheduler calls its task."""
         return self.task and self.task.key
 
+    @property
+    def resting(self) -> bool:
+        """Whether it stands in a full channel, or the like."""
+        return self.key in self._crew._resting
+
+    @property
+    def departing(self) -> bool:
+        """Whether it ends by itself, since it stands where nobody wants items."""
+        feeds = self._feeds
+        closed = self._crew.closing or (isinstance(feeds, Channel) and not feeds.ahead)
+        return self.leaving or (closed and self.resting)
+
     def cancel(self, *, for_good: bool = False) -> None:
         """Cancel it, without waiting for its end.
 
@@ -253,6 +334,12 @@ class Child:
         if not self.ended and self.task is not None:
             self._stopping = True
             self.task.cancel(for_good=for_good)
+
+    def leave(self) -> None:
+        """Take note that it is about to end by itself."""
+        self.leaving = True
+        if self.task is not None:
+            self.task.spare()
 
     @protected
     def end(self, error: BaseException | None) -> None:
@@ -433,16 +520,20 @@ class Channel(Queue[T]):
 
     @protected
     async def room(self) -> bool:
-        """Wait until fewer than `ahead` items are there; False if it is closed."""
+        """Wait until it is not full; False if it is closed."""
         resting = self.crew._resting
         me = self.crew.scheduler.current_task()
         resting.add(me)
         try:
-            while len(self.items) >= self.ahead > 0:
+            while self.is_full():
                 await self._held.park()
         finally:
             resting.discard(me)
         return not self.over()
+
+    def is_full(self) -> bool:
+        """Tell whether its producers have to wait; one that is closed is not full."""
+        return len(self.items) >= self.ahead > 0
 
     # Its reader:
 
@@ -451,6 +542,13 @@ class Channel(Queue[T]):
         item = self.items.popleft()
         if self.parked:
             self.release()
+        return item
+
+    def lend(self) -> T:
+        """Return the first item, whose place stays taken until `take`."""
+        items: deque[Any] = self.items
+        item: T = items[0]
+        items[0] = None
         return item
 
     def release(self) -> None:

@@ -23,4 +23,4 @@ class BufferOverflowError(FlowError):
 
 
 class FlowClosedError(FlowError):
-    """A hot flow was given an item after it had been closed."""
+    """An item was sent to a flow that has ended."""

@@ -6,6 +6,8 @@ to the operator that does the work, in the file of `_operators/` that its sectio
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable
+from concurrent.futures import Executor
 from logging import INFO
 from random import Random
 from types import NoneType
@@ -17,6 +19,7 @@ from typing import (
     Never,
     ParamSpec,
     TypeGuard,
+    cast,
     get_args,
     overload,
 )
@@ -25,7 +28,7 @@ from typing_extensions import TypeIs, TypeVar
 
 from flowpy import _sources as sources
 from flowpy._blocking import iterate_blocking
-from flowpy._callbacks import equals, itself
+from flowpy._callbacks import Remote, equals, is_async, itself
 from flowpy._chain import Chain, Stages, Values
 from flowpy._checks import (
     check_callable,
@@ -39,16 +42,20 @@ from flowpy._checks import (
     check_period,
     check_type,
 )
-from flowpy._iterating import closing
+from flowpy._iterating import closing, is_async_iterable
+from flowpy._jobs import Job, launch
 from flowpy._operators import (
     buffer,
     combine,
     group,
     hot,
+    latest,
     lifecycle,
     limit,
     recover,
     select,
+    share,
+    time,
     transform,
 )
 from flowpy._terminals import Terminals
@@ -68,13 +75,14 @@ if TYPE_CHECKING:
     from flowpy._operators.hot import Started
     from flowpy._scheduler import Backend
     from flowpy._types import (
+        AnyTaskGroup,
         Callback,
         Duration,
         Ending,
         FlowLike,
+        Gettable,
         Result,
         Skip,
-        TaskGroup,
     )
 
 T = TypeVar("T")
@@ -82,6 +90,7 @@ T_co = TypeVar("T_co", covariant=True)
 A = TypeVar("A")
 E = TypeVar("E", bound=Exception)
 K = TypeVar("K")
+K_co = TypeVar("K_co", covariant=True)
 R = TypeVar("R")
 S = TypeVar("S")
 U = TypeVar("U")
@@ -267,6 +276,39 @@ class Flow(Terminals[T_co], Generic[T_co]):
         values = (seed, check_callable("fn", fn))
         return made((sources.unfold,), (values,))
 
+    @staticmethod
+    def from_queue(queue: Gettable[T]) -> Flow[T]:
+        """Make a flow of what comes out of a queue.
+
+        Args:
+            queue: An `asyncio.Queue`, or one with the same `async def get()`.
+
+        Shape: the items, in order, each taken when it is asked for. Ends when the queue
+            has been shut down (which those of asyncio can be since Python 3.13) and is
+            empty; else never: several collections share the items.
+
+        Raises:
+            TypeError: at the call, if `queue` has no method `get`.
+            RuntimeError: while running, for an `asyncio.Queue` on trio.
+
+        Example:
+            >>> async def main():
+            ...     queue = asyncio.Queue()
+            ...     for word in ("a", "b", "c"):
+            ...         queue.put_nowait(word)
+            ...     return await Flow.from_queue(queue).take(2).to_list()
+            >>> run(main)
+            ['a', 'b']
+
+        Source: Kotlin Flow `consumeAsFlow`, but the queue is left open.
+        """
+        if not callable(getattr(queue, "get", None)):
+            message = (
+                f"queue must have a method get, as asyncio.Queue has; got {queue!r}"
+            )
+            raise TypeError(message)
+        return made((sources.queue_items,), ((queue,),))
+
     # ------------------------------------------------------------------ transform
 
     @overload
@@ -274,6 +316,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
         self,
         fn: Callback[[T_co], U],
         *,
+        concurrency: int = 1,
+        ordered: bool = True,
+        on: None = None,
         on_error: Callback[[Exception, T_co], V | Skip],
     ) -> Flow[U | V]: ...
     @overload
@@ -281,6 +326,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
         self,
         fn: Callback[[T_co], U],
         *,
+        concurrency: int = 1,
+        ordered: bool = True,
+        on: None = None,
         on_error: Callable[[Exception, T_co], V | Skip] | None = None,
     ) -> Flow[U | V]: ...
     @overload
@@ -288,6 +336,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
         self,
         fn: Callable[[T_co], U],
         *,
+        concurrency: int = 1,
+        ordered: bool = True,
+        on: Executor | None = None,
         on_error: Callback[[Exception, T_co], V | Skip],
     ) -> Flow[U | V]: ...
     @overload
@@ -295,39 +346,92 @@ class Flow(Terminals[T_co], Generic[T_co]):
         self,
         fn: Callable[[T_co], U],
         *,
+        concurrency: int = 1,
+        ordered: bool = True,
+        on: Executor | None = None,
         on_error: Callable[[Exception, T_co], V | Skip] | None = None,
     ) -> Flow[U | V]: ...
     def map(
         self,
         fn: Callable[[T_co], Any],
         *,
+        concurrency: int = 1,
+        ordered: bool = True,
+        on: Executor | None = None,
         on_error: Callable[[Exception, T_co], Any] | None = None,
     ) -> Flow[Any]:
         """Replace each item by what `fn` makes of it.
 
+        ::
+
+            source                           ab----|
+            fn takes 3 for a, 1 for b
+            map(fn, concurrency=2)           ---(AB)--|
+            map(fn, concurrency=2, ordered=False)
+                                             --BA--|
+
         Args:
-            fn: Gives the new item; plain or async, awaited before the next pull.
+            fn: Gives the new item; plain or async. Plain functions are called in the
+                event loop, one after another, whatever `concurrency` is: those that
+                take long belong on an executor, see `on`.
+            concurrency: How many calls may run at once; >= 1. With 1, each ends before
+                the next item is pulled. With more, they run in tasks of their own.
+            ordered: Whether the results come in the order of the items, or as the calls
+                end.
+            on: A `concurrent.futures.Executor` that runs `fn`, a plain function then:
+                threads, processes, or a cluster's. It gets at most `concurrency` items
+                at once: give that as many as it has workers. What it has not begun
+                when the flow stops is dropped from its queue; what runs is left alone.
+                To other processes function, items and results go pickled. In threads
+                of a `ThreadPoolExecutor`, `fn` sees the context variables.
             on_error: Called with an error that `fn` raised and its item: gives the
                 item to put in its place, or `SKIP` (of type `Skip`) for none. Left
-                out, the error ends the flow.
+                out, the error ends the flow: other calls are cancelled.
 
-        Shape: n items in, n out (fewer with `SKIP`), in order.
+        Shape: n items in, n out (fewer with `SKIP`), in order unless `ordered` is
+            False. With `concurrency=n` an item is pulled when fewer than n calls run,
+            and at most `2 * n` items are pulled and not yet passed on; runs 1 task and
+            up to n for the calls. In order, an error comes in its call's place; so does
+            one of the source, after the results of all items before it.
 
         Raises:
-            TypeError: at the call, if `fn` or `on_error` is not callable.
+            TypeError: at the call, if `fn` or `on_error` is not callable, `concurrency`
+                not an integer, or `on` no executor; or if `fn` is async and there is an
+                executor.
+            ValueError: at the call, if `concurrency` is less than 1.
+            PicklingError: (or what pickle raises instead) while running, with a note,
+                if something cannot be sent to another process.
 
         Example:
             >>> skip = lambda error, item: SKIP
             >>> run(Flow.of("1", "x", "3").map(int, on_error=skip).to_list)
             [1, 3]
+            >>> fetch = lambda n: anyio.sleep(0.1 / n)
+            >>> run(Flow(range(1, 100)).map(fetch, concurrency=20).count)
+            99
 
-        Source: Kotlin Flow `map`; `on_error` is flowpy's.
+        Source: Kotlin Flow `map`; concurrency as in Rust's `buffered` and
+            `buffer_unordered`; `on_error` is flowpy's.
         """
         check_callable("fn", fn)
-        if on_error is None:
+        number = check_count("concurrency", concurrency, 1)
+        check_type("ordered", ordered, bool)
+        check_optional_callable("on_error", on_error)
+        if on is not None:
+            check_type("on", on, Executor)
+            if is_async(fn):
+                message = f"fn must be a plain function for `on` to run it; got {fn!r}"
+                raise TypeError(message)
+            fn = Remote(fn, on)
+        if number == 1 and on_error is None:
             return self._then(transform.map, fn)
-        check_callable("on_error", on_error)
-        return self._then(transform.map_or_else, fn, on_error)
+        if number == 1:
+            return self._then(transform.map_or_else, fn, on_error)
+        if on_error is None:
+            return self._then(transform.map_concurrent, fn, number, ordered)
+        return self._then(
+            transform.map_concurrent_or_else, fn, on_error, number, ordered
+        )
 
     @overload
     def map_not_none(
@@ -357,43 +461,76 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         return self._then(transform.map_not_none, check_callable("fn", fn))
 
-    def flat_map(self, fn: Callable[[T_co], Result[FlowLike[U]]]) -> Flow[U]:
-        """Replace each item by all items of what `fn` makes of it, one after another.
+    def flat_map(
+        self, fn: Callable[[T_co], Result[FlowLike[U]]], *, concurrency: int = 1
+    ) -> Flow[U]:
+        """Replace each item by all items of what `fn` makes of it.
+
+        ::
+
+            source                      a-b-------|
+            inner flows                 x--y|
+                                          x--y|
+            flat_map(fn)                x--yx--y--|
+            flat_map(fn, concurrency=2) x-xy-y----|
 
         Args:
             fn: Gives a flow, an async iterable or an iterable; an async generator
                 function will do.
+            concurrency: How many inner flows to read at once; >= 1. With 1, each is
+                read to its end and closed before the next item is pulled. With more,
+                they run in tasks of their own, their items come as they arrive.
 
-        Shape: n items in, any number out, in order; an inner flow is read to its end
-            and closed before the next item is pulled.
+        Shape: n items in, any number out; each inner flow's in order. With
+            `concurrency=n` an item is pulled when fewer than n inner flows run, and of
+            each of n at most 16 items wait; runs 1 task and up to n for the inner ones.
 
         Raises:
-            TypeError: at the call, if `fn` is not callable; while running, if what it
-                gives cannot be iterated.
+            TypeError: at the call, if `fn` is not callable or `concurrency` not an
+                integer; while running, if what `fn` gives cannot be iterated.
+            ValueError: at the call, if `concurrency` is less than 1.
 
         Example:
             >>> run(Flow.of("ab", "c").flat_map(list).to_list)
             ['a', 'b', 'c']
+            >>> run(Flow.of("ab", "c").flat_map(list, concurrency=2).to_set) == set(
+            ...     "abc"
+            ... )
+            True
 
-        Source: Kotlin Flow `flatMapConcat`.
+        Source: Kotlin Flow `flatMapConcat`, `flatMapMerge`.
         """
-        return self._then(transform.flat_map, check_callable("fn", fn))
+        check_callable("fn", fn)
+        number = check_count("concurrency", concurrency, 1)
+        if number == 1:
+            return self._then(transform.flat_map, fn)
+        return self._then(transform.flat_map_concurrent, fn, number)
 
-    def flatten(self: Flow[FlowLike[U]]) -> Flow[U]:
-        """Give the items of the items, one inner flow after another.
+    def flatten(self: Flow[FlowLike[U]], *, concurrency: int = 1) -> Flow[U]:
+        """Give the items of the items.
 
-        Shape: n flows, async iterables or iterables in, their items out, in order.
+        Args:
+            concurrency: How many inner flows to read at once; >= 1. With 1, one after
+                another; with more, their items come as they arrive: see `flat_map`.
+
+        Shape: n flows, async iterables or iterables in, their items out; each inner
+            flow's in order. With `concurrency=n`, of each of n at most 16 items wait.
 
         Raises:
-            TypeError: while running, if an item cannot be iterated.
+            TypeError: at the call, if `concurrency` is not an integer; while running,
+                if an item cannot be iterated.
+            ValueError: at the call, if `concurrency` is less than 1.
 
         Example:
             >>> run(Flow.of([1, 2], (3,)).flatten().to_list)
             [1, 2, 3]
 
-        Source: Kotlin Flow `flattenConcat`.
+        Source: Kotlin Flow `flattenConcat`, `flattenMerge`.
         """
-        return self._then(transform.flatten, itself)
+        number = check_count("concurrency", concurrency, 1)
+        if number == 1:
+            return self._then(transform.flatten, itself)
+        return self._then(transform.flatten_concurrent, itself, number)
 
     def enumerate(self, start: int = 0) -> Flow[tuple[int, T_co]]:
         """Pair each item with its number.
@@ -486,6 +623,99 @@ class Flow(Terminals[T_co], Generic[T_co]):
         Source: Kotlin Flow `onEach`.
         """
         return self._then(transform.on_each, check_callable("fn", fn))
+
+    @overload
+    def map_latest(self, fn: Callback[[T_co], U]) -> Flow[U]: ...
+    @overload
+    def map_latest(self, fn: Callable[[T_co], U]) -> Flow[U]: ...
+    def map_latest(self, fn: Callable[[T_co], Any]) -> Flow[Any]:
+        """Replace each item by what `fn` makes of it; a new item cancels the call.
+
+        ::
+
+            source                             1-5-2---|
+            map_latest(lambda n: sleep(n, n))  -1----2-|
+
+        Args:
+            fn: Gives the new item; plain or async. A call that has not ended when the
+                next item comes is cancelled, and its cleanup waited for, before `fn` is
+                called again. One that never waits is not interrupted.
+
+        Shape: n items in, 0..n out, in order; the last item's comes always. A slow
+            reader does not hold the source back: at most 64 results wait for it, the
+            next call waits until it is cancelled. Runs 2 tasks.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable.
+
+        Example:
+            >>> look_up = lambda word: anyio.sleep(0.1)
+            >>> run(Flow.of("a", "ab", "abc").map_latest(look_up).count)
+            1
+
+        Source: Kotlin Flow `mapLatest`.
+        """
+        return self._then(latest.map_latest, check_callable("fn", fn))
+
+    def flat_map_latest(self, fn: Callable[[T_co], Result[FlowLike[U]]]) -> Flow[U]:
+        """Give the items of what `fn` makes of an item, until the next item comes.
+
+        ::
+
+            source                    a---b-------|
+            inner flow of each        x--y--z|
+            flat_map_latest(fn)       x--yx--y--z-|
+
+        Args:
+            fn: Gives a flow, an async iterable or an iterable; an async generator
+                function will do. A new item cancels the inner flow of the one before
+                and waits until it has ended; what it had given is still delivered.
+
+        Shape: n items in, any number out, in order; the last inner flow is read to its
+            end. A slow reader does not hold the source back: at most 64 items wait for
+            it, an inner flow then waits until it is cancelled. Runs 2 tasks.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable; while running, if what it
+                gives cannot be iterated.
+
+        Example:
+            >>> search = lambda w: Flow.of(w).on_start(lambda: anyio.sleep(0.1))
+            >>> run(Flow.of("a", "ab", "abc").flat_map_latest(search).to_list)
+            ['abc']
+
+        Source: Kotlin Flow `flatMapLatest`; RxJS `switchMap`.
+        """
+        return self._then(latest.flat_map_latest, check_callable("fn", fn))
+
+    def flat_map_first(self, fn: Callable[[T_co], Result[FlowLike[U]]]) -> Flow[U]:
+        """Give the items of what `fn` makes of an item; drop items that come meanwhile.
+
+        ::
+
+            source                   a---b--c----|
+            inner flow of each       x----y|
+            flat_map_first(fn)       x----y-x----y|
+
+        Args:
+            fn: Gives a flow, an async iterable or an iterable; an async generator
+                function will do.
+
+        Shape: n items in, any number out, in order. The source is never held back: what
+            it gives while an inner flow runs is dropped. At most 16 items of that one
+            wait. Runs 2 tasks.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable; while running, if what it
+                gives cannot be iterated.
+
+        Example:
+            >>> run(Flow.of("ab", "cd").flat_map_first(list).to_list)
+            ['a', 'b', 'c', 'd']
+
+        Source: RxJS `exhaustMap`.
+        """
+        return self._then(latest.flat_map_first, check_callable("fn", fn))
 
     # ----------------------------------------------------------- select and limit
 
@@ -789,33 +1019,131 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         return self._then(limit.drop_while, check_callable("predicate", predicate))
 
-    # ---------------------------------------------------------------------- group
-
-    def chunked(self, size: int) -> Flow[list[T_co]]:
-        """Collect items into lists of `size`; the last one may be shorter.
+    def take_until(self, other: limit.Signal) -> Flow[T_co]:
+        """Give items until `other` emits.
 
         ::
 
-            source       a-b-c-d-e|
-            chunked(2)   --x---y--(z|)
+            source            a--b--c--d|
+            other             -----x
+            take_until(other) a--b-|
+
+        Args:
+            other: A flow or async iterable; or an async function, such as
+                `event.wait`, whose return counts as its only item. It runs in a task of
+                its own, from the first pull on.
+
+        Shape: the first items, which are pulled one at a time. The source is closed as
+            `other` emits. One that ends without an item changes nothing; one that
+            fails ends this flow with its error, after the items that came before. One
+            that emits at once leaves no item.
+
+        Raises:
+            TypeError: at the call, if `other` is none of these; while running, if the
+                function is not async.
+
+        Example:
+            >>> async def main():
+            ...     stop = anyio.Event()
+            ...     flow = Flow.interval(0.01).on_each(lambda n: n == 2 and stop.set())
+            ...     return await flow.take_until(stop.wait).to_list()
+            >>> run(main)
+            [0, 1, 2]
+
+        Source: RxJS `takeUntil`.
+        """
+        return self._then(limit.take_until, signal(other))
+
+    def drop_until(self, other: limit.Signal) -> Flow[T_co]:
+        """Leave out the items that come before `other` emits.
+
+        ::
+
+            source            a--b--c--d|
+            other             -----x
+            drop_until(other) ------c--d|
+
+        Args:
+            other: A flow or async iterable; or an async function, such as
+                `event.wait`, whose return counts as its only item. It runs in a task of
+                its own, from the first pull on.
+
+        Shape: the other items; they are pulled one at a time, also those that are left
+            out, while somebody waits for one. If `other` ends without an item, all are
+            left out; if it fails, this flow ends with its error.
+
+        Raises:
+            TypeError: at the call, if `other` is none of these; while running, if the
+                function is not async.
+
+        Example:
+            >>> run(Flow.interval(0.01).drop_until(Flow.of("go")).take(2).to_list)
+            [0, 1]
+
+        Source: RxJS `skipUntil`.
+        """
+        return self._then(limit.drop_until, signal(other))
+
+    # ---------------------------------------------------------------------- group
+
+    @overload
+    def chunked(
+        self, size: int, *, within: Duration | None = None
+    ) -> Flow[list[T_co]]: ...
+    @overload
+    def chunked(
+        self, size: int | None = None, *, within: Duration
+    ) -> Flow[list[T_co]]: ...
+    def chunked(
+        self, size: int | None = None, *, within: Duration | None = None
+    ) -> Flow[list[T_co]]:
+        """Collect items into lists of `size`, or of what came `within` some time.
+
+        ::
+
+            source                a-b-c-d-e|
+            chunked(2)            --x---y--(z|)
+            source                ab---cd-e---|
+            chunked(3, within=2)  --x----y--z-|     x = [a, b], y = [c, d], z = [e]
 
         Args:
             size: Items to a list, >= 1.
+            within: How long a list waits for more, counted from when its first item
+                came, in seconds or a timedelta; >= 0. What comes at its end still
+                belongs to it.
 
-        Shape: n items in, ceil(n / size) lists out, none empty. Holds `size` items.
-            Before an error comes the list of what had arrived.
+        One of the two must be given; with both, whichever comes first.
+
+        Shape: n items in, lists out, none empty; at the end and before an error comes
+            the shorter list of what had arrived. Holds `size` items. With `within` it
+            runs 1 task, which runs at most `size` items ahead of a slow consumer, 1024
+            without a size: what is in which list does not depend on the consumer until
+            then. Without a size a list holds as many items as come in that time.
 
         Raises:
-            TypeError: at the call, if `size` is not an integer.
-            ValueError: at the call, if `size` is less than 1.
+            TypeError: at the call, if `size` is not an integer, `within` not a duration,
+                or neither is given.
+            ValueError: at the call, if `size` is less than 1, or `within` is negative,
+                NaN or infinite.
 
         Example:
             >>> run(Flow(range(5)).chunked(2).to_list)
             [[0, 1], [2, 3], [4]]
+            >>> run_virtual(Flow.interval(2).take(7).chunked(9, within=5).to_list)
+            [[0, 1, 2], [3, 4, 5], [6]]
 
-        Source: Kotlin Flow `chunked`, which loses the items before an error.
+        Source: Kotlin Flow `chunked`, which loses the items before an error; `within`
+            as in tokio-stream's `chunks_timeout`.
         """
-        return self._then(group.chunked, check_count("size", size, 1))
+        if size is None and within is None:
+            message = "size or within must be given; got neither"
+            raise TypeError(message)
+        if size is not None:
+            size = check_count("size", size, 1)
+        if within is None:
+            return self._then(group.chunked, size)
+        seconds = check_duration("within", within)
+        return self._then(group.chunked_within, size, seconds, size or group.AHEAD)
 
     def windowed(
         self, size: int, step: int = 1, *, partial: bool = False
@@ -845,6 +1173,49 @@ class Flow(Terminals[T_co], Generic[T_co]):
         check_count("step", step, 1)
         return self._then(group.windowed, size, step, partial)
 
+    def windowed_by_time(
+        self, period: Duration, *, every: Duration | None = None
+    ) -> Flow[list[T_co]]:
+        """Give a list of what came in the last `period` seconds, at each tick of a grid.
+
+        ::
+
+            source                        ab---c-------d|
+            windowed_by_time(3)           ---x--y--z--w-(v|)
+            x = [a, b], y = [c], z = w = [], v = [d]
+
+        Args:
+            period: What a window covers, in seconds or a timedelta; > 0.
+            every: From one window to the next; > 0. Left out, it is `period`: each
+                item is in one window. If it is shorter, windows overlap; if it is
+                longer, what came between two of them is in none.
+
+        Shape: a list at `every`, `2 * every` and so on after the start of the
+            collection, without drift, empty ones included. An item that comes at the
+            same instant is in it. At the end comes the window up to then, if it has an
+            item that no other showed; an error drops that one. Holds what comes in
+            the longer of the two times. Runs 1 task; for a slow consumer windows are
+            late, not lost, and once 1024 items wait upstream does too.
+
+        Raises:
+            TypeError: at the call, if one is not a number or a timedelta.
+            ValueError: at the call, if one is 0, negative, NaN or infinite.
+
+        Example:
+            >>> ticks = Flow.interval(1, delay=0.5).take(5)
+            >>> run_virtual(ticks.windowed_by_time(2).to_list)
+            [[0, 1], [2, 3], [4]]
+            >>> run_virtual(ticks.windowed_by_time(2, every=1).to_list)
+            [[0], [0, 1], [1, 2], [2, 3], [3, 4]]
+
+        Source: RxJS `bufferTime(bufferTimeSpan, bufferCreationInterval)`; the grid and
+            windows that look back are flowpy's.
+        """
+        seconds = check_period("period", period)
+        if every is not None:
+            every = check_period("every", every)
+        return self._then(group.windowed_by_time, seconds, every)
+
     @overload
     def chunked_by(self, key: Callback[[T_co], K]) -> Flow[tuple[K, list[T_co]]]: ...
     @overload
@@ -868,6 +1239,128 @@ class Flow(Terminals[T_co], Generic[T_co]):
         Source: Python's `itertools.groupby`.
         """
         return self._then(group.chunked_by, check_callable("key", key))
+
+    @overload
+    def group_by(
+        self,
+        key: Callback[[T_co], K],
+        *,
+        capacity: int = 64,
+        max_groups: int | None = None,
+    ) -> Flow[GroupedFlow[K, T_co]]: ...
+    @overload
+    def group_by(
+        self,
+        key: Callable[[T_co], K],
+        *,
+        capacity: int = 64,
+        max_groups: int | None = None,
+    ) -> Flow[GroupedFlow[K, T_co]]: ...
+    def group_by(
+        self,
+        key: Callable[[T_co], Any],
+        *,
+        capacity: int = 64,
+        max_groups: int | None = None,
+    ) -> Flow[GroupedFlow[Any, T_co]]:
+        """Sort items into flows of their own, one for each key, as keys appear.
+
+        The groups are to be collected as they come, all of them at once: in tasks of
+        their own, or by `flat_map` with as much `concurrency` as there are groups. One
+        after the other will do for what fits in the buffers.
+
+        ::
+
+            source        a1-b1-a2--b2|
+            group_by(...) x--y--------|
+            x             a1----a2----|
+            y                b1-----b2|
+
+        Args:
+            key: The key of an item; plain or async. It is called in a task of its own.
+            capacity: How many items a group may hold that nobody has read yet, and how
+                many groups may wait; >= 1.
+            max_groups: How many groups there may be at once; >= 1. One more ends the
+                group that has had no item for the longest time; where its key comes
+                again, that makes a new group.
+
+        Shape: one flow for each key, with the key in its `.key`, to be collected once.
+            Each ends as the source does, and fails as it does. Upstream waits while a
+            group is full. So while an unread group is full **no new group comes**: who
+            waits for one then, instead of reading, waits for ever. What is not wanted
+            is best left out above, by `filter`. Items are dropped whose group was left
+            before its end, or is gone unread. Runs 1 task, which is shared: it goes on
+            while this flow or a group is being collected, and has ended when the last
+            of them returns. After an early stop here no new group is made, and those
+            that nobody has begun to collect are refused.
+
+        Raises:
+            TypeError: at the call, if `key` is not callable, or a number no integer;
+                while running, if a key is not hashable.
+            ValueError: at the call, if `capacity` or `max_groups` is less than 1.
+            FlowConsumedError: while running, if a group is collected a second time, or
+                only after all others have left.
+
+        Example:
+            >>> async def main():
+            ...     groups = await Flow(["tea", "ale", "gin"]).group_by(len).to_list()
+            ...     return {group.key: await group.to_list() for group in groups}
+            >>> run(main)
+            {3: ['tea', 'ale', 'gin']}
+
+        Source: RxJS `groupBy`, with bounds.
+        """
+        return self._then(
+            group.group_by,
+            check_callable("key", key),
+            check_count("capacity", capacity, 1),
+            max_groups
+            if max_groups is None
+            else check_count("max_groups", max_groups, 1),
+            GroupedFlow,
+        )
+
+    def partition(
+        self, predicate: Callable[[T_co], object]
+    ) -> tuple[Flow[T_co], Flow[T_co]]:
+        """Return two flows over one collection: what matches, and the rest.
+
+        ::
+
+            source  1--2--3--4|
+            odd     1-----3---|
+            even    ---2-----4|
+
+        Args:
+            predicate: A function of the item, plain or async. It is called in a task
+                of its own, with the context variables of the first collector.
+
+        Shape: each item in one of the two, in order; each of the two is to be collected
+            once, in whatever task. The one collection starts with the first of them,
+            and goes on until both have ended or were left: the last to return has
+            closed it. Each holds at most 64 items, then upstream waits, and so does
+            the other one; this holds for one that nobody collects, until it is
+            gone. What comes for one that was left early is dropped.
+
+        Raises:
+            TypeError: at the call, if `predicate` is not callable.
+            FlowConsumedError: while running, if one is collected a second time.
+
+        Example:
+            >>> async def main():
+            ...     odd, even = Flow(range(6)).partition(lambda n: n % 2)
+            ...     return await odd.to_list(), await even.to_list()
+            >>> run(main)
+            ([1, 3, 5], [0, 2, 4])
+
+        Source: RxJS `partition`, which collects twice; Python's recipe `partition`.
+        """
+        check_callable("predicate", predicate)
+        matching, rest = share.Hub[T_co]("partition", 2, 64).branches()
+        return (
+            self._then(share.partition, predicate, matching),
+            self._then(share.partition, predicate, rest),
+        )
 
     # -------------------------------------------------------------------- combine
 
@@ -992,12 +1485,20 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def zip(self, *others: FlowLike[Any], strict: bool = False) -> Flow[Any]:
         """Give tuples of the first items of all flows, of the second ones, and so on.
 
+        ::
+
+            source     a-----b--c|
+            other      --1-2------3|
+            zip(other) --x---y----(z|)    x = (a, 1), y = (b, 2), z = (c, 3)
+
         Args:
-            others: Flows, async iterables or iterables.
+            others: Flows, async iterables or iterables. Each flow runs in a task of
+                its own, from the first pull on.
             strict: Whether flows of different lengths are an error.
 
         Shape: as many tuples as the shortest flow has items; with its end the others
-            are closed at once. The sides are pulled one after the other.
+            are closed at once. For each tuple every flow is pulled once, all of them
+            together; none runs ahead.
 
         Raises:
             TypeError: at the call, if one cannot be iterated.
@@ -1012,6 +1513,144 @@ class Flow(Terminals[T_co], Generic[T_co]):
         return as_flow(self)._then(combine.zip, flows(others), strict)
 
     @overload
+    def combine(self) -> Flow[tuple[T_co]]: ...
+    @overload
+    def combine(self, other: FlowLike[U], /) -> Flow[tuple[T_co, U]]: ...
+    @overload
+    def combine(
+        self, other: FlowLike[U], o2: FlowLike[U2], /
+    ) -> Flow[tuple[T_co, U, U2]]: ...
+    @overload
+    def combine(
+        self, other: FlowLike[U], o2: FlowLike[U2], o3: FlowLike[U3], /
+    ) -> Flow[tuple[T_co, U, U2, U3]]: ...
+    @overload
+    def combine(
+        self,
+        other: FlowLike[U],
+        o2: FlowLike[U2],
+        o3: FlowLike[U3],
+        o4: FlowLike[U4],
+        /,
+    ) -> Flow[tuple[T_co, U, U2, U3, U4]]: ...
+    @overload
+    def combine(self, *others: FlowLike[U]) -> Flow[tuple[T_co | U, ...]]: ...
+    def combine(self, *others: FlowLike[Any]) -> Flow[Any]:
+        """Give tuples of the latest items of all flows, one for each that arrives.
+
+        ::
+
+            source         a---b-----|
+            other          --1---2|
+            combine(other) --x-y-z---|    x = (a, 1), y = (b, 1), z = (b, 2)
+
+        Args:
+            others: Flows, async iterables or iterables. Each flow runs in a task of
+                its own, from the first pull on.
+
+        Shape: nothing until each flow has an item, then one tuple for each arrival;
+            ends when all have. Each runs at most 16 items ahead of what was taken of
+            it. No arrival is left out: put `conflate()` below for the newest only.
+
+        Raises:
+            TypeError: at the call, if one cannot be iterated.
+
+        Example:
+            >>> run(Flow.of(1).combine([2], "a").to_list)
+            [(1, 2, 'a')]
+
+        Source: RxJS `combineLatest`; Kotlin Flow `combine`, which leaves arrivals out
+            where the reader is slow.
+        """
+        return as_flow(self)._then(combine.combine, flows(others))
+
+    @overload
+    def with_latest_from(self) -> Flow[tuple[T_co]]: ...
+    @overload
+    def with_latest_from(self, other: FlowLike[U], /) -> Flow[tuple[T_co, U]]: ...
+    @overload
+    def with_latest_from(
+        self, other: FlowLike[U], o2: FlowLike[U2], /
+    ) -> Flow[tuple[T_co, U, U2]]: ...
+    @overload
+    def with_latest_from(
+        self, other: FlowLike[U], o2: FlowLike[U2], o3: FlowLike[U3], /
+    ) -> Flow[tuple[T_co, U, U2, U3]]: ...
+    @overload
+    def with_latest_from(
+        self,
+        other: FlowLike[U],
+        o2: FlowLike[U2],
+        o3: FlowLike[U3],
+        o4: FlowLike[U4],
+        /,
+    ) -> Flow[tuple[T_co, U, U2, U3, U4]]: ...
+    @overload
+    def with_latest_from(self, *others: FlowLike[U]) -> Flow[tuple[T_co | U, ...]]: ...
+    def with_latest_from(self, *others: FlowLike[Any]) -> Flow[Any]:
+        """Give each item of this flow with the latest of each other.
+
+        ::
+
+            source                  a--b---c|
+            other                   -1---2----
+            with_latest_from(other) ---x---y|    x = (b, 1), y = (c, 2)
+
+        Args:
+            others: Flows, async iterables or iterables. Each runs in a task of its
+                own, from the first pull on, and never waits; one that has ended
+                leaves its last item.
+
+        Shape: one tuple for each item of this flow, but for those that come before each
+            other has one; ends with this flow, which is pulled one at a time. Holds
+            the newest item of each other.
+
+        Raises:
+            TypeError: at the call, if one cannot be iterated.
+
+        Example:
+            >>> run(Flow.of(1, 2).with_latest_from("a").to_list)
+            [(1, 'a'), (2, 'a')]
+
+        Source: RxJS `withLatestFrom`.
+        """
+        return as_flow(self)._then(combine.with_latest_from, flows(others))
+
+    @overload
+    def race(self, other: FlowLike[U], o2: FlowLike[U2], /) -> Flow[T_co | U | U2]: ...
+    @overload
+    def race(self, *others: FlowLike[U]) -> Flow[T_co | U]: ...
+    def race(self, *others: FlowLike[Any]) -> Flow[Any]:
+        """Give the items of the flow that is the first to have one.
+
+        ::
+
+            source      ----a-b|
+            other       -1--2---3|
+            race(other) -1--2---3|
+
+        Args:
+            others: Flows, async iterables or iterables. Each runs in a task of its
+                own, from the first pull on.
+
+        Shape: the items of one flow, which is pulled one at a time. The others are
+            cancelled, and closed before its first item is passed on. One that ends
+            without an item has not won: the race goes on without it. One that fails
+            before any has an item fails the race. Of several at the same instant it is
+            the first in their order that counts.
+
+        Raises:
+            TypeError: at the call, if one cannot be iterated.
+
+        Example:
+            >>> run(Flow.never().race(Flow.empty(), Flow.of(1, 2)).to_list)
+            [1, 2]
+
+        Source: RxJS `race`, where one that ends without an item wins.
+        """
+        return as_flow(self)._then(combine.race, flows(others))
+
+    @overload
     def interleave(
         self, other: FlowLike[U], o2: FlowLike[U2], /
     ) -> Flow[T_co | U | U2]: ...
@@ -1020,10 +1659,18 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def interleave(self, *others: FlowLike[Any]) -> Flow[Any]:
         """Give one item of each flow in turn; one that has ended is passed over.
 
-        Args:
-            others: Flows, async iterables or iterables.
+        ::
 
-        Shape: all items of all flows, each flow's in order.
+            source            a-b----c|
+            other             1---2--3|
+            interleave(other) (a1)-b-2--(c3)|
+
+        Args:
+            others: Flows, async iterables or iterables. Each flow runs in a task of
+                its own, from its first turn on.
+
+        Shape: all items of all flows, each flow's in order. A flow is pulled when it is
+            its turn; none runs ahead.
 
         Raises:
             TypeError: at the call, if one cannot be iterated.
@@ -1091,6 +1738,306 @@ class Flow(Terminals[T_co], Generic[T_co]):
         Source: Kotlin Flow `conflate`.
         """
         return self._then(buffer.conflate)
+
+    def broadcast(self, n: int, *, capacity: int = 64) -> tuple[Flow[T_co], ...]:
+        """Return n flows that each see every item of one collection.
+
+        ::
+
+            source  a--b--c--|
+            first   a--b--c--|
+            second  a--b|
+            third   a--b--c--|
+
+        Args:
+            n: How many; >= 1.
+            capacity: How many items each may hold that it has not read yet; >= 1.
+
+        Shape: all items in each, in order; each is to be collected once, in whatever
+            task. The one collection starts with the first of them, in a task of its
+            own with the context variables of the first, and goes on until all have
+            ended or were left: the last to return has closed it. The slowest sets the
+            pace: upstream waits while one holds `capacity` items. So does one that
+            nobody collects, until it is gone; one that was left early holds no other.
+
+        Raises:
+            TypeError: at the call, if a number is no integer.
+            ValueError: at the call, if `n` or `capacity` is less than 1.
+            FlowConsumedError: while running, if one is collected a second time.
+
+        Example:
+            >>> async def main():
+            ...     low, high = Flow.of(3, 1, 2).broadcast(2)
+            ...     return await low.min(), await high.max()
+            >>> run(main)
+            (1, 3)
+
+        Source: Python's `itertools.tee`, with a bound; Akka Streams `Broadcast`.
+        """
+        check_count("n", n, 1)
+        hub = share.Hub[T_co]("broadcast", n, check_count("capacity", capacity, 1))
+        return tuple(
+            self._then(share.broadcast, n, capacity, branch)
+            for branch in hub.branches()
+        )
+
+    # ----------------------------------------------------------------------- time
+
+    def debounce(
+        self, seconds: Duration | Callable[[T_co], Result[Duration]]
+    ) -> Flow[T_co]:
+        """Emit an item only after `seconds` of quiet; a newer item replaces it.
+
+        ::
+
+            source        ab---c--d|
+            debounce(2)   ---b---c-(d|)
+
+        Args:
+            seconds: Quiet period in seconds or a timedelta, >= 0; or a function of the
+                item that gives one. After a period of 0 an item is emitted at once.
+
+        Shape: n items in, 0..n out, in order. An item that comes just as the period
+            ends replaces the one before. At the end the pending item is emitted, an
+            error drops it. While the consumer is busy with an item the next one waits,
+            and upstream with it; its period begins when the consumer is ready. Holds 1
+            item, runs 1 task.
+
+        Raises:
+            TypeError: at the call, if `seconds` is none of these; while running, if the
+                function gives no duration.
+            ValueError: at the call, or while running if the function gives it, if
+                `seconds` is negative, NaN or infinite.
+
+        Example:
+            >>> run_virtual(marbles("ab---c--d|").debounce(2).to_list)
+            ['b', 'c', 'd']
+
+        Source: Kotlin Flow `debounce`.
+        """
+        if not callable(seconds):
+            seconds = check_duration("seconds", seconds)
+        return self._then(time.debounce, seconds)
+
+    def throttle(self, seconds: Duration, *, trailing: bool = False) -> Flow[T_co]:
+        """Emit an item at once, then none for `seconds`; the next one at once again.
+
+        ::
+
+            source                      abc--d----ef-|
+            throttle(3)                 a----d----e--|
+            throttle(3, trailing=True)  a--c--d---e--(f|)
+
+        Args:
+            seconds: At least so long between two items, in seconds or a timedelta; >= 0.
+            trailing: Whether the last item of each interval, if there was one after the
+                first, is emitted at its end, which begins the next interval.
+
+        Shape: n items in, 1..n out, in order. An interval begins with an item, and one
+            that comes at the same instant as it ends is emitted. Runs in the collecting
+            task and pulls as it is pulled. With `trailing` the last item is not lost at
+            the end, which then comes with the interval's; an error drops it. Upstream
+            runs in 1 task then, and does not wait while an interval goes on; holds 1
+            item.
+
+        Raises:
+            TypeError: at the call, if `seconds` is not a number or a timedelta.
+            ValueError: at the call, if it is negative, NaN or infinite.
+
+        Example:
+            >>> run_virtual(Flow.interval(1).take(6).throttle(2).to_list)
+            [0, 2, 4]
+            >>> numbers = Flow.of(1, 2, 3)
+            >>> run_virtual(numbers.throttle(2, trailing=True).to_list)
+            [1, 3]
+
+        Source: RxJS `throttleTime`.
+        """
+        interval = check_duration("seconds", seconds)
+        if trailing:
+            return self._then(time.throttle_trailing, interval)
+        return self._then(time.throttle, interval)
+
+    def sample(self, period: Duration | AsyncIterable[object]) -> Flow[T_co]:
+        """Emit the newest item at each tick of a grid, if there is a new one.
+
+        ::
+
+            source      abc-----d-e|
+            sample(3)   ---c-----d-|
+
+        Args:
+            period: Between two ticks, in seconds or a timedelta, > 0: the grid begins
+                at `period` after the start of the collection and does not drift. Or a
+                flow of ticks; its end changes nothing.
+
+        Shape: n items in, 0..n out, in order. What comes at the same instant as a tick
+            comes before it: an item is emitted, the end and an error drop what no tick
+            has shown. Ticks that a slow consumer misses are skipped. Upstream never
+            waits. Holds 1 item, runs 1 task, with a flow of ticks 2.
+
+        Raises:
+            TypeError: at the call, if `period` is none of these.
+            ValueError: at the call, if it is 0, negative, NaN or infinite.
+
+        Example:
+            >>> run_virtual(Flow.interval(1).take(9).sample(3).to_list)
+            [3, 6]
+
+        Source: Kotlin Flow `sample`, whose ticks a slow consumer shifts; a flow of
+            ticks as in RxJS `sample`.
+        """
+        if isinstance(period, AsyncIterable):
+            return self._then(time.sample_by, as_flow(period, "period"))
+        return self._then(time.sample, check_period("period", period))
+
+    def delay(self, seconds: Duration, *, capacity: int = 1024) -> Flow[T_co]:
+        """Shift every item by `seconds`; what lies between two of them stays.
+
+        ::
+
+            source     ab--c|
+            delay(3)   ---ab--(c|)
+
+        Args:
+            seconds: How much later, in seconds or a timedelta; >= 0.
+            capacity: How many items may be on their way; >= 1.
+
+        Shape: n items in, n out, in order. The end, or an error, comes after the
+            last item, but is not shifted itself. Runs 1 task, which pulls at most
+            `capacity` items that nobody took yet; then upstream waits.
+
+        Raises:
+            TypeError: at the call, if `seconds` is not a number or a timedelta, or
+                `capacity` not an integer.
+            ValueError: at the call, if `seconds` is negative, NaN or infinite, or
+                `capacity` less than 1.
+
+        Example:
+            >>> async def main():
+            ...     print(await record(Flow.interval(2).take(2).delay(3)))
+            >>> run_virtual(main)
+            ---0-(1|)
+
+        Source: RxJS `delay`, in which an error overtakes the items.
+        """
+        return self._then(
+            time.delay,
+            check_duration("seconds", seconds),
+            check_count("capacity", capacity, 1),
+        )
+
+    def delay_start(self, seconds: Duration) -> Flow[T_co]:
+        """Wait once, before the source is started.
+
+        ::
+
+            source           a-b|
+            delay_start(3)   ---a-b|
+
+        Args:
+            seconds: How long, in seconds or a timedelta; >= 0.
+
+        Shape: n items in, n out, in order; the first pull waits.
+
+        Raises:
+            TypeError: at the call, if `seconds` is not a number or a timedelta.
+            ValueError: at the call, if it is negative, NaN or infinite.
+
+        Example:
+            >>> async def main():
+            ...     print(await record(Flow.interval(2).take(2).delay_start(3)))
+            >>> run_virtual(main)
+            ---0-(1|)
+
+        Source: Kotlin Flow `onStart { delay(...) }`; RxJS `delayWhen` of the
+            subscription.
+        """
+        return self._then(time.delay_start, check_duration("seconds", seconds))
+
+    def pace(self, count: int, per: Duration) -> Flow[T_co]:
+        """Emit at most `count` items per `per` seconds, evenly; drop nothing.
+
+        ::
+
+            source      abc----d|
+            pace(1, 2)  a-b-c--d|
+
+        Args:
+            count: How many items, >= 1.
+            per: In how long, in seconds or a timedelta; > 0.
+
+        Shape: n items in, n out, in order, `per / count` seconds apart or more: there
+            are no bursts after a pause. Runs in the collecting task; an item waits
+            after it was pulled, so upstream is slowed down. Timers that fire late, by
+            up to a tenth of that distance, don't add up.
+
+        Raises:
+            TypeError: at the call, if `count` is not an integer, or `per` not a number
+                or a timedelta.
+            ValueError: at the call, if `count` is less than 1, or `per` is 0, negative,
+                NaN or infinite.
+
+        Example:
+            >>> async def main():
+            ...     print(await record(Flow("abc").pace(1, 2)))
+            >>> run_virtual(main)
+            a-b-(c|)
+
+        Source: RxJS `concatMap(item => of(item).pipe(delay(...)))`; `throttle` of
+            Akka Streams in its shaping mode.
+        """
+        return self._then(
+            time.pace, check_count("count", count, 1), check_period("per", per)
+        )
+
+    @overload
+    def timeout(self, seconds: Duration, *, fallback: None = None) -> Flow[T_co]: ...
+    @overload
+    def timeout(
+        self, seconds: Duration, *, fallback: FlowLike[U]
+    ) -> Flow[T_co | U]: ...
+    def timeout(
+        self, seconds: Duration, *, fallback: FlowLike[Any] | None = None
+    ) -> Flow[Any]:
+        """Raise if the next item, the first one or the end takes too long.
+
+        ::
+
+            source       a-b----c|
+            timeout(3)   a-b--#            # = TimeoutError
+
+        Args:
+            seconds: How long to wait for each, in seconds or a timedelta; >= 0. What
+                comes just at that time is in time.
+            fallback: What to go on with instead of raising: a flow, an async iterable
+                or an iterable. No deadline holds for it.
+
+        Shape: the items of the source up to the one that is late, then an error or the
+            items of `fallback`. Time counts only while an item is waited for, not what
+            is done with it below. The source is cancelled and closed first. Upstream
+            runs in a task of its own, and pulls nothing ahead.
+
+        Raises:
+            TypeError: at the call, if `seconds` is not a number or a timedelta, or
+                `fallback` cannot be iterated.
+            ValueError: at the call, if `seconds` is negative, NaN or infinite.
+            TimeoutError: while running, without a `fallback`; it says how long was
+                waited, and for which item.
+
+        Example:
+            >>> slow = marbles("a-b----c|")
+            >>> run_virtual(slow.timeout(3, fallback=["late"]).to_list)
+            ['a', 'b', 'late']
+            >>> run_virtual(slow.timeout(3).to_list)
+            Traceback (most recent call last):
+            ...
+            TimeoutError: timeout: waited 3 s for item 2, counted from 0
+
+        Source: Kotlin Flow `timeout`; the fallback is RxJS `timeout({with})`.
+        """
+        other = None if fallback is None else as_flow(fallback, "fallback")
+        return self._then(time.timeout, check_duration("seconds", seconds), other)
 
     # ------------------------------------------------------ errors and life cycle
 
@@ -1407,6 +2354,33 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         return iterate_blocking(self.open, backend)
 
+    def launch_in(self, task_group: AnyTaskGroup) -> Job:
+        """Collect in a task of a group, without waiting for it.
+
+        Args:
+            task_group: A task group of anyio or asyncio, or a nursery of trio.
+
+        Shape: one collection, whose items are dropped; put `on_each` before. An error
+            ends the group, as that of any task. The `Job` that it returns can be
+            cancelled alone: `job.cancel()`; `await job.wait()` returns when it has
+            ended, however it did.
+
+        Raises:
+            TypeError: at the call, if `task_group` is none of these.
+
+        Example:
+            >>> async def main():
+            ...     async with anyio.create_task_group() as group:
+            ...         job = Flow.of(1, 2).on_each(print).launch_in(group)
+            ...         await job.wait()
+            >>> run(main)
+            1
+            2
+
+        Source: Kotlin Flow `launchIn`.
+        """
+        return launch(repr(self), self.collect, task_group)
+
     # ------------------------------------------------------------------ hot flows
 
     def share(self, replay: int = 0, *, linger: Duration = 0) -> Flow[T_co]:
@@ -1448,7 +2422,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
 
     def share_in(
         self,
-        task_group: TaskGroup,
+        task_group: AnyTaskGroup,
         *,
         started: Started = "eagerly",
         replay: int = 0,
@@ -1495,14 +2469,14 @@ class Flow(Terminals[T_co], Generic[T_co]):
         return share_in(self, task_group, started, replay)
 
     @overload
-    def state_in(self, task_group: TaskGroup) -> Ending[StateFlow[T_co]]: ...
+    def state_in(self, task_group: AnyTaskGroup) -> Ending[StateFlow[T_co]]: ...
     @overload
     def state_in(
-        self, task_group: TaskGroup, initial: U, *, started: Started = "eagerly"
+        self, task_group: AnyTaskGroup, initial: U, *, started: Started = "eagerly"
     ) -> StateFlow[T_co | U]: ...
     def state_in(
         self,
-        task_group: TaskGroup,
+        task_group: AnyTaskGroup,
         initial: Any = MISSING,
         *,
         started: Started = "eagerly",
@@ -1578,6 +2552,37 @@ class Flow(Terminals[T_co], Generic[T_co]):
         return check_callable("fn", fn)(self, *args, **kwargs)
 
 
+class GroupedFlow(Flow[T_co], Generic[K_co, T_co]):
+    """A flow of the items with one key; `group_by` gives them.
+
+    Args:
+        key: What the items have in common.
+        source: Where they come from, as `Flow` takes it.
+
+    Shape: the items of the source, in order.
+
+    Raises:
+        TypeError: at the call, if `source` cannot be iterated.
+
+    Example:
+        >>> async def main():
+        ...     groups = Flow(["a", "bb", "c"]).group_by(len)
+        ...     return [(group.key, await group.to_list()) async for group in groups]
+        >>> run(main)
+        [(1, ['a', 'c']), (2, ['bb'])]
+
+    Source: RxJS `GroupedObservable`.
+    """
+
+    __slots__ = ("key",)
+
+    key: K_co
+
+    def __init__(self, key: K_co, source: FlowLike[T_co]) -> None:
+        super().__init__(source)
+        self.key = key
+
+
 def made(stages: Stages, values: Values) -> Flow[Any]:
     """Return a flow of these stages."""
     kind: type[Flow[Any]] = Flow
@@ -1598,3 +2603,16 @@ def as_flow(value: Any, name: str = "flow") -> Flow[Any]:
 def flows(others: tuple[Any, ...]) -> tuple[Flow[Any], ...]:
     """Return each of `others` as a flow."""
     return tuple(as_flow(other, "others") for other in others)
+
+
+def signal(other: Any) -> limit.Signal:
+    """Return argument `other` in the form that operators wait for."""
+    if is_async_iterable(other):
+        return as_flow(other)
+    if callable(other):
+        function: limit.Signal = cast("Any", other)
+        return function
+    message = (
+        f"other must be a flow, an async iterable or an async function; got {other!r}"
+    )
+    raise TypeError(message)

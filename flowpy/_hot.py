@@ -20,6 +20,7 @@ from flowpy._checks import (
 )
 from flowpy._flow import Flow
 from flowpy._iterating import SLICE
+from flowpy._jobs import check_task_group, start
 from flowpy._operator import name_of, operator
 from flowpy._operators.hot import (
     AHEAD,
@@ -29,16 +30,17 @@ from flowpy._operators.hot import (
     pour,
     pour_lazily,
     pour_while_subscribed,
+    stop,
 )
 from flowpy._scheduler import current_scheduler, in_event_loop
 from flowpy._types import MISSING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from flowpy._broadcast import State
     from flowpy._operators.hot import Sink, Started
-    from flowpy._types import Duration, Items, TaskGroup
+    from flowpy._types import AnyTaskGroup, Duration, Items
 
 T = TypeVar("T")
 T2 = TypeVar("T2")
@@ -675,7 +677,7 @@ def while_subscribed(
 
 
 def share_in(
-    flow: Flow[T], task_group: TaskGroup, started: Started, replay: int
+    flow: Flow[T], task_group: AnyTaskGroup, started: Started, replay: int
 ) -> SharedFlow[T]:
     """Do what `Flow.share_in` says."""
     check_count("replay", replay)
@@ -686,7 +688,7 @@ def share_in(
 
 
 def state_in(
-    flow: Flow[Any], task_group: TaskGroup, initial: Any, started: Started
+    flow: Flow[Any], task_group: AnyTaskGroup, initial: Any, started: Started
 ) -> Any:
     """Do what `Flow.state_in` says."""
     check_started(started)
@@ -702,15 +704,17 @@ def state_in(
     return state_of(core, name, "state_in")
 
 
-async def first_state(flow: Flow[T], task_group: TaskGroup, name: str) -> StateFlow[T]:
+async def first_state(
+    flow: Flow[T], task_group: AnyTaskGroup, name: str
+) -> StateFlow[T]:
     """Begin to collect, and return the state once there is an item."""
     first: FirstValue[T] = FirstValue()
-    start(task_group, partial(feed, first, pour, flow._open))
+    start(task_group, partial(feed, first, pour, flow._open), partial(stop, first))
     return state_of(await first.cell(), name, "state_in")
 
 
 def begin(
-    task_group: TaskGroup,
+    task_group: AnyTaskGroup,
     flow: Flow[T],
     sink: Sink[T],
     started: Started,
@@ -727,32 +731,7 @@ def begin(
         fn = partial(
             feed, sink, pour_while_subscribed, collect, count(), started, forget
         )
-    start(task_group, fn)
-
-
-def start(task_group: TaskGroup, fn: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Start a task in a task group of anyio, asyncio or trio."""
-    check_task_group(task_group)
-    group: Any = task_group
-    if hasattr(group, "start_soon"):
-        group.start_soon(fn, name="flowpy.share_in")
-        return
-    coroutine = fn()
-    try:
-        group.create_task(coroutine, name="flowpy.share_in")
-    except BaseException:
-        coroutine.close()
-        raise
-
-
-def check_task_group(task_group: object) -> None:
-    """Check that a task can be started in `task_group`."""
-    if not (hasattr(task_group, "start_soon") or hasattr(task_group, "create_task")):
-        message = (
-            "task_group must be a task group of anyio or asyncio, or a nursery of "
-            f"trio; got {task_group!r}"
-        )
-        raise TypeError(message)
+    start(task_group, fn, partial(stop, sink))
 
 
 def check_started(started: object) -> None:

@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Any, Final, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 P = ParamSpec("P")
 
 Items: TypeAlias = AsyncGenerator[T, None]
@@ -45,26 +46,31 @@ FlowLike: TypeAlias = AsyncIterable[T] | Iterable[T]
 """What stands beside a flow in `concat`, `zip` and their like; flows are included."""
 
 
-class Nursery(Protocol):
-    """A task group of anyio or trio."""
+class Gettable(Protocol[T_co]):
+    """A queue such as `asyncio.Queue`."""
 
-    @property
-    def start_soon(self) -> Callable[..., object]:
-        """Start a task."""
+    async def get(self) -> T_co:
+        """Wait for an item, remove and return it."""
         ...
 
 
-class AsyncioTaskGroup(Protocol):
+class StartsTasks(Protocol):
+    """A task group of anyio, or a nursery of trio."""
+
+    def start_soon(self, fn: Callable[[], Coroutine[Any, Any, None]], /) -> object:
+        """Run a function in a task of the group."""
+        ...
+
+
+class CreatesTasks(Protocol):
     """A task group of asyncio."""
 
-    @property
-    def create_task(self) -> Callable[..., object]:
-        """Start a task."""
+    def create_task(self, coro: Coroutine[Any, Any, None], /) -> Any:
+        """Run a coroutine in a task of the group, and return that task."""
         ...
 
 
-TaskGroup: TypeAlias = Nursery | AsyncioTaskGroup
-"""What a task can be started in."""
+AnyTaskGroup: TypeAlias = StartsTasks | CreatesTasks
 
 
 class _Missing(Enum):

@@ -592,6 +592,18 @@ def test_a_task_group_of_asyncio_will_do():
     assert run_virtual(main) == ([1, 2], 2)
 
 
+def test_those_who_listen_are_told_when_a_task_was_cancelled_before_it_began():
+    async def main():
+        async with asyncio.TaskGroup() as group:
+            shared = Flow.of(1).share_in(group)
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+        with pytest.raises(FlowClosedError, match="task group"):
+            await shared.to_list()
+
+    run_virtual(main)
+
+
 def test_a_nursery_of_trio_will_do():
     async def main():
         async with trio.open_nursery() as nursery:

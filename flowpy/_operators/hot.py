@@ -224,10 +224,18 @@ async def feed(
 
 def closing_error(error: BaseException) -> BaseException:
     """Return what those who listen are told when the one who feeds them is stopped."""
-    if not isinstance(error, current_scheduler().cancelled):
-        return error
+    return stopped() if isinstance(error, current_scheduler().cancelled) else error
+
+
+def stopped() -> FlowClosedError:
+    """Return what those who listen are told when their task group was cancelled."""
     message = "the task group that shares this flow was cancelled before its end"
     return FlowClosedError(message)
+
+
+def stop(sink: Sink[Any], _: object) -> None:
+    """End a hot flow whose task has ended, if it has not done so itself."""
+    sink.close(stopped())
 
 
 async def pour(sink: Sink[T], collect: Collect[T]) -> None:

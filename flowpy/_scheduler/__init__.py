@@ -7,7 +7,8 @@ from anyio.
 from __future__ import annotations
 
 import sys
-from asyncio import get_running_loop
+from asyncio import Queue, get_running_loop
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from inspect import isawaitable, iscoroutine
@@ -27,6 +28,7 @@ from flowpy._scheduler.asyncio import AsyncioScheduler
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
 
 __all__ = [
     "Backend",
@@ -34,10 +36,12 @@ __all__ = [
     "Scheduler",
     "Task",
     "backend_options",
+    "check_queue",
     "current_scheduler",
     "is_for_good",
     "protected",
     "run",
+    "wait_future",
 ]
 
 R = TypeVar("R")
@@ -72,6 +76,28 @@ def current_scheduler() -> Scheduler:
     return _ASYNCIO
 
 
+async def wait_future(future: Future[R]) -> R:
+    """Wait for what an executor computes.
+
+    Its threads may outlive the event loop: then nobody is told.
+    """
+    scheduler = current_scheduler()
+    gate = scheduler.gate()
+    call = scheduler.caller()
+
+    def tell(_: Future[R]) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            call(gate.wake)
+
+    future.add_done_callback(tell)
+    try:
+        while not future.done():
+            await gate.park()
+        return future.result()
+    finally:
+        del future  # or it and the error that it holds would keep each other alive
+
+
 def in_event_loop() -> bool:
     """Tell whether this thread is running an event loop right now."""
     try:
@@ -79,6 +105,16 @@ def in_event_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def check_queue(queue: object) -> None:
+    """Raise RuntimeError for a queue of asyncio where another loop runs."""
+    if isinstance(queue, Queue) and current_scheduler() is not _ASYNCIO:
+        message = (
+            "Flow.from_queue: an asyncio.Queue works on asyncio only; on trio, pass the "
+            "receiving end of anyio.create_memory_object_stream() to Flow(...)"
+        )
+        raise RuntimeError(message)
 
 
 def backend_options(backend: str) -> tuple[str, dict[str, Any]]:

@@ -58,6 +58,11 @@ class TrioGate:
         while self.parked:
             reschedule(self.parked.popleft())
 
+    @enable_ki_protection
+    def wake_one(self) -> None:
+        if self.parked:
+            reschedule(self.parked.popleft())
+
 
 @disable_ki_protection
 async def interruptible(fn: Callable[[], Awaitable[object]]) -> None:
@@ -143,7 +148,7 @@ class TrioTask:
             current_trio_token().run_sync_soon(self._cancel_once, looks - 1)
 
     def spare(self) -> None:
-        self._spared = self._inner.shield = True
+        self._spared = True
 
 
 LOOKS = 3
