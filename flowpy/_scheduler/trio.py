@@ -175,6 +175,9 @@ class TrioScheduler:
     async def checkpoint(self) -> None:
         await trio.lowlevel.checkpoint()
 
+    def loop(self) -> object:
+        return current_trio_token()
+
     def caller(self) -> Callable[[Callable[[], object]], object]:
         return current_trio_token().run_sync_soon
 
