@@ -462,8 +462,8 @@ def sse_events(
         max_backoff: The longest wait, whatever the server says.
         jitter: Whether to wait up to half as long again, at random, so that the clients
             of a server that was down don't come back at once.
-        times: How many attempts in a row, after the first, may give no event; None
-            stands for any number.
+        times: How often in a row to connect again in vain before the error is raised;
+            None stands for any number.
         on: The errors after which to connect again; any other ends the flow.
 
     Shape: the events of all connections, in order. Holds one event. What a server sends
@@ -636,7 +636,8 @@ class FlowResponse:
         """Send the response, as ASGI asks for it."""
         has_body = scope.get("method") != "HEAD"
         await while_there(
-            partial(self._send, Outlet(send), has_body=has_body),
+            send,
+            partial(self._send, has_body=has_body),
             partial(until_gone, receive),
         )
         if self.background is not None:
@@ -716,7 +717,9 @@ def sse_response(
 
 
 async def while_there(
-    work: Callable[[], Awaitable[bool]], gone: Callable[[], Awaitable[object]]
+    send: Send,
+    work: Callable[[Outlet], Awaitable[bool]],
+    gone: Callable[[], Awaitable[object]],
 ) -> bool:
     """Do work for a client until that has left; return whether it was done by then.
 
@@ -727,7 +730,7 @@ async def while_there(
         left: Channel[None] = crew.channel(1)
 
         async def do() -> None:
-            if not await work():
+            if not await work(Outlet(send, left)):
                 left.offer(None)
 
         async def watch() -> None:
@@ -752,14 +755,17 @@ class Outlet:
     loop would keep the event loop from hearing that the client has left.
     """
 
-    __slots__ = ("_due", "_send")
+    __slots__ = ("_due", "_left", "_send")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, left: Channel[None]) -> None:
         self._send = send
+        self._left = left
         self._due = monotonic() + TURN
 
     async def put(self, message: Message) -> bool:
         """Send a message; return False if the client has left."""
+        if self._left.over():  # and no cancellation has found this task waiting
+            return False
         try:
             await self._send(message)
         except Exception as error:
@@ -908,8 +914,10 @@ async def send_to_websocket(
         ws: The websocket, accepted: Starlette's, FastAPI's, or anything with their
             `receive` and `send`.
         flow: What to send: str and bytes. Or a function that makes it from the flow of
-            the client's messages, such as `lambda messages: messages.map(answer)`, of
-            which at most 64 wait.
+            the client's messages, such as `lambda messages: messages.map(answer)`. It
+            is to read all of them: while 64 wait for it, the websocket is not read, and
+            a client may leave unnoticed. If only the first is of interest, take it
+            before, with `await websocket(ws).first()`.
 
     Shape: n items in, n messages out, in order. The websocket is not closed. Runs 2
         tasks.
@@ -965,8 +973,7 @@ async def exchange(
         )
         raise ValueError(message)
 
-    async def send() -> bool:
-        outlet = Outlet(client.ws.send)
+    async def send(outlet: Outlet) -> bool:
         async with flow.open() as items:
             async for x in items:
                 if not await outlet.put(as_message(x)):
@@ -978,7 +985,7 @@ async def exchange(
             with suppress(BrokenResourceError):  # the function wants no more
                 await hear(x)
 
-    return await while_there(send, read)
+    return await while_there(client.ws.send, send, read)
 
 
 def as_message(item: object) -> Message:
