@@ -650,16 +650,16 @@ class FlowResponse:
             "status": self.status_code,
             "headers": [(name, v.encode("latin-1")) for name, v in encoded.items()],
         }
-        if not await client.put(start):
+        # Some servers hold the head back until there is a body: here is one, empty.
+        body = {"type": "http.response.body", "body": b"", "more_body": True}
+        if not (await client.put(start) and await client.put(dict(body))):
             return False
         if has_body:
             async with self.flow.open() as items:
                 async for x in items:
-                    body = {"type": "http.response.body", "body": as_bytes(x)}
-                    if not await client.put({**body, "more_body": True}):
+                    if not await client.put(body | {"body": as_bytes(x)}):
                         return False
-        end: Message = {"type": "http.response.body", "body": b"", "more_body": False}
-        return await client.put(end)
+        return await client.put(body | {"more_body": False})
 
 
 def as_bytes(item: object) -> bytes:

@@ -585,7 +585,7 @@ class Peer:
         return {"type": "http.disconnect"}
 
     async def send(self, message):
-        if self.send_error is not None and len(self.sent) == 2:
+        if self.send_error is not None and len(self.sent) == 3:
             raise self.send_error
         self.sent.append(message)
         if self.full:
@@ -649,6 +649,7 @@ async def test_a_response_sends_the_items_of_a_flow_and_its_end(watched):
                 (b"x-answer", b"42"),
             ],
         },
+        {"type": "http.response.body", "body": b"", "more_body": True},
         {"type": "http.response.body", "body": "é".encode(), "more_body": True},
         {"type": "http.response.body", "body": b"\xff", "more_body": True},
         {"type": "http.response.body", "body": b"", "more_body": False},
@@ -692,7 +693,11 @@ async def test_an_answer_to_head_has_no_body_and_starts_no_flow(watched):
     peer = Peer()
     await peer.serve(FlowResponse(watched.flow(itertools.count())), "HEAD")
 
-    assert [message["type"][14:] for message in peer.sent] == ["start", "body"]
+    assert [m["type"] for m in peer.sent] == ["http.response.start"] + 2 * [
+        "http.response.body"
+    ]
+    assert peer.body == b""
+    assert not peer.sent[-1]["more_body"]
     assert watched.opened == 0
 
 
