@@ -193,6 +193,98 @@ async def merge_trio(source: Any, count: int) -> int:
     return found
 
 
+# ------------------------------------------------------------------ map(concurrency)
+
+CALLS = 50
+
+
+async def sleep_zero(x: int) -> int:
+    """Wait for the loop's next turn, as the least that an async function can do."""
+    await asyncio.sleep(0)
+    return x
+
+
+def map_flowpy(*, ordered: bool) -> Job:
+    async def run(source: Any, count: int) -> int:
+        flow = Flow(lambda: source(count))
+        return await flow.map(sleep_zero, concurrency=CALLS, ordered=ordered).count()
+
+    return run
+
+
+async def map_by_hand(_: Any, count: int) -> int:
+    """Have workers share one plain iterator: no task reads a source, none a result."""
+    numbers = iter(range(count))
+    found = 0
+
+    async def work() -> None:
+        nonlocal found
+        for x in numbers:
+            await sleep_zero(x)
+            found += 1
+
+    await asyncio.gather(*[asyncio.create_task(work()) for _ in range(CALLS)])
+    return found
+
+
+async def map_by_hand_in_slots(_: Any, count: int) -> int:
+    """The same, with each result in the slot of its item."""
+    numbers = iter(range(count))
+    slots: list[int | None] = [None] * count
+
+    async def work() -> None:
+        for x in numbers:
+            slots[x] = await sleep_zero(x)
+
+    await asyncio.gather(*[asyncio.create_task(work()) for _ in range(CALLS)])
+    return sum(slot is not None for slot in slots)
+
+
+async def map_by_queue(source: Any, count: int) -> int:
+    """Read the source when a worker is free, and the results while they come."""
+    todo: asyncio.Queue[Any] = asyncio.Queue(1)
+    done: asyncio.Queue[Any] = asyncio.Queue(CALLS)
+
+    async def feed() -> None:
+        async for x in as_async(source, count):
+            await todo.put(x)
+        for _ in range(CALLS):
+            await todo.put(END)
+
+    async def work() -> None:
+        while (x := await todo.get()) is not END:
+            await done.put(await sleep_zero(x))
+        await done.put(END)
+
+    tasks = [asyncio.create_task(work()) for _ in range(CALLS)]
+    tasks.append(asyncio.create_task(feed()))
+    found = ended = 0
+    while ended < CALLS:
+        if await done.get() is END:
+            ended += 1
+        else:
+            found += 1
+    await asyncio.gather(*tasks)
+    return found
+
+
+async def map_streamable(source: Any, count: int) -> int:
+    found = 0
+    items = streamable.stream(as_async(source, count))
+    async for _ in items.map(sleep_zero, concurrency=CALLS):
+        found += 1
+    return found
+
+
+async def map_aiostream(source: Any, count: int) -> int:
+    found = 0
+    items = aiostream.stream.map(as_async(source, count), sleep_zero, task_limit=CALLS)
+    async with items.stream() as results:
+        async for _ in results:
+            found += 1
+    return found
+
+
 # --------------------------------------------------------------------------- latency
 
 
@@ -320,6 +412,25 @@ ROWS = (
         "trio",
         {FLOWPY: merge_flowpy, "trio channel": merge_trio},
         {"trio channel": 8},
+    ),
+    *(
+        Row(
+            f"map(concurrency={CALLS}{'' if ordered else ', ordered=False'})",
+            source,
+            "asyncio",
+            {
+                FLOWPY: map_flowpy(ordered=ordered),
+                "workers on one iterator": map_by_hand_in_slots
+                if ordered
+                else map_by_hand,
+                "workers and queues": map_by_queue,
+                "streamable": map_streamable,
+                "aiostream": map_aiostream,
+            },
+            {"workers on one iterator": 0.6, "streamable": 1.5, "aiostream": 5},
+        )
+        for ordered in (False, True)
+        for source in ("range", "never waits")
     ),
     *(
         Row(

@@ -631,14 +631,14 @@ def takes(node: ast.stmt, name: str, value: ast.expr) -> bool:
     It can if nothing that could be noticed is done before. Two calls of one line of an
     operator stay apart: the note on an error tells them by what was loaded last.
     """
-    parts = [getattr(node, field, None) for field in ("value", "test")]
-    lines = {part.lineno for part in ast.walk(value) if isinstance(part, ast.Call)}
-    for part in parts:
-        if isinstance(part, ast.expr):
-            calls = [c for c in ast.walk(part) if isinstance(c, ast.Call)]
-            apart = lines.isdisjoint(call.lineno for call in calls)
-            return apart and first_read(part, name) is True
-    return False
+    part = node.test if isinstance(node, ast.If) else getattr(node, "value", None)
+    if not isinstance(part, ast.expr):
+        return False
+    lines, others = (
+        {call.lineno for call in ast.walk(tree) if isinstance(call, ast.Call)}
+        for tree in (value, part)
+    )
+    return lines.isdisjoint(others) and first_read(part, name) is True
 
 
 def first_read(node: ast.AST, name: str) -> bool | None:

@@ -18,9 +18,10 @@ Not here: what event loops do for it (`_scheduler`), what operators make of it.
 from __future__ import annotations
 
 from collections import deque
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from functools import partial
 from itertools import count
+from math import ulp
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from flowpy._iterating import closing, keep_first
@@ -33,13 +34,35 @@ from flowpy._scheduler import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
     from types import TracebackType
 
 T = TypeVar("T")
 
 _numbers = count(1)
 """One for each crew of the process: they tell its tasks from those of others."""
+
+
+_depth: ContextVar[int] = ContextVar("flowpy._crew.depth", default=0)
+"""How many crews have the running task further up a chain than its collector."""
+
+DEPTH = 32
+"""Crews of one chain whose timers of the same instant come in a fixed order."""
+
+STEP = 2e-9
+"""Seconds between the timers of two of them: no event loop takes them for one."""
+
+
+def after(instant: float, *, extra: float = 0) -> float:
+    """Return when all that is due at an instant has come from further up.
+
+    Event loops give no order to timers of the same instant. Who decides by the clock
+    what came before a deadline waits this little longer, and the less the further up
+    in a chain it stands: what a stage sends at its deadline is there at the same one of
+    a stage below. `extra`, below 1, is for one that has no crew of its own.
+    """
+    steps = max(DEPTH - _depth.get(), 1) + extra
+    return instant + steps * max(STEP, 16 * ulp(instant))
 
 
 class Gone(BaseException):
@@ -84,6 +107,7 @@ class Crew:
         self.closing = False
         self._late: BaseException | None = None
         self._context = copy_context()
+        self._context.run(_depth.set, _depth.get() + 1)
         self._ends = self.scheduler.gate()
         self._children: set[Child] = set()
         self._channels: set[Channel[Any]] = set()
@@ -140,6 +164,13 @@ class Crew:
         await self.join(*children, hard=True)
 
     @protected
+    def dismiss(self, children: Iterable[Child]) -> None:
+        """Cancel children, but for those that leave by themselves: see `Crew`."""
+        for child in children:
+            if not (child.leaving or child.key in self._resting):
+                child.cancel()
+
+    @protected
     async def join(self, *children: Child, hard: bool = False) -> None:
         """Wait until children have ended; a cancellation meanwhile cancels them."""
 
@@ -168,8 +199,7 @@ class Crew:
         me = self.scheduler.current_task()
         for child in self._children:
             if child.task is not None and child.task.key is me:
-                child.leaving = True
-                child.task.spare()
+                child.leave()
 
     def check(self) -> None:
         """Raise the error of a child, if there is one."""
@@ -195,9 +225,8 @@ class Crew:
         hard = isinstance(error, self.scheduler.cancelled)
         if hard:
             self._cancel_all()
-        for child in children:
-            if not (hard or child.leaving or child.key in self._resting):
-                child.cancel()
+        else:
+            self.dismiss(children)
         try:
             # One that is spawned by another meanwhile is among `_children` too.
             if children:
@@ -243,6 +272,12 @@ class Child:
         if not self.ended and self.task is not None:
             self._stopping = True
             self.task.cancel(for_good=for_good)
+
+    def leave(self) -> None:
+        """Take note that it is about to end by itself."""
+        self.leaving = True
+        if self.task is not None:
+            self.task.spare()
 
     @protected
     def end(self, error: BaseException | None) -> None:
@@ -423,16 +458,20 @@ class Channel(Queue[T]):
 
     @protected
     async def room(self) -> bool:
-        """Wait until fewer than `ahead` items are there; False if it is closed."""
+        """Wait until it is not full; False if it is closed."""
         resting = self.crew._resting
         me = self.crew.scheduler.current_task()
         resting.add(me)
         try:
-            while len(self.items) >= self.ahead > 0:
+            while self.is_full():
                 await self._held.park()
         finally:
             resting.discard(me)
         return not self.over()
+
+    def is_full(self) -> bool:
+        """Tell whether its producers have to wait; one that is closed is not full."""
+        return len(self.items) >= self.ahead > 0
 
     # Its reader:
 

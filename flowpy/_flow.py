@@ -6,6 +6,8 @@ to the operator that does the work, in the file of `_operators/` that its sectio
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable
+from concurrent.futures import Executor
 from logging import INFO
 from random import Random
 from types import NoneType
@@ -25,7 +27,7 @@ from typing_extensions import TypeIs, TypeVar
 
 from flowpy import _sources as sources
 from flowpy._blocking import iterate_blocking
-from flowpy._callbacks import equals, itself
+from flowpy._callbacks import Remote, equals, is_async, itself
 from flowpy._chain import Chain, Stages, Values
 from flowpy._checks import (
     check_callable,
@@ -44,10 +46,12 @@ from flowpy._operators import (
     buffer,
     combine,
     group,
+    latest,
     lifecycle,
     limit,
     recover,
     select,
+    time,
     transform,
 )
 from flowpy._terminals import Terminals
@@ -262,6 +266,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
         self,
         fn: Callback[[T_co], U],
         *,
+        concurrency: int = 1,
+        ordered: bool = True,
+        on: None = None,
         on_error: Callback[[Exception, T_co], V | Skip],
     ) -> Flow[U | V]: ...
     @overload
@@ -269,6 +276,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
         self,
         fn: Callback[[T_co], U],
         *,
+        concurrency: int = 1,
+        ordered: bool = True,
+        on: None = None,
         on_error: Callable[[Exception, T_co], V | Skip] | None = None,
     ) -> Flow[U | V]: ...
     @overload
@@ -276,6 +286,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
         self,
         fn: Callable[[T_co], U],
         *,
+        concurrency: int = 1,
+        ordered: bool = True,
+        on: Executor | None = None,
         on_error: Callback[[Exception, T_co], V | Skip],
     ) -> Flow[U | V]: ...
     @overload
@@ -283,39 +296,92 @@ class Flow(Terminals[T_co], Generic[T_co]):
         self,
         fn: Callable[[T_co], U],
         *,
+        concurrency: int = 1,
+        ordered: bool = True,
+        on: Executor | None = None,
         on_error: Callable[[Exception, T_co], V | Skip] | None = None,
     ) -> Flow[U | V]: ...
     def map(
         self,
         fn: Callable[[T_co], Any],
         *,
+        concurrency: int = 1,
+        ordered: bool = True,
+        on: Executor | None = None,
         on_error: Callable[[Exception, T_co], Any] | None = None,
     ) -> Flow[Any]:
         """Replace each item by what `fn` makes of it.
 
+        ::
+
+            source                           ab----|
+            fn takes 3 for a, 1 for b
+            map(fn, concurrency=2)           ---(AB)--|
+            map(fn, concurrency=2, ordered=False)
+                                             --BA--|
+
         Args:
-            fn: Gives the new item; plain or async, awaited before the next pull.
+            fn: Gives the new item; plain or async. Plain functions are called in the
+                event loop, one after another, whatever `concurrency` is: those that
+                take long belong on an executor, see `on`.
+            concurrency: How many calls may run at once; >= 1. With 1, each ends before
+                the next item is pulled. With more, they run in tasks of their own.
+            ordered: Whether the results come in the order of the items, or as the calls
+                end.
+            on: A `concurrent.futures.Executor` that runs `fn`, a plain function then:
+                threads, processes, or a cluster's. It gets at most `concurrency` items
+                at once: give that as many as it has workers. What it has not begun
+                when the flow stops is dropped from its queue; what runs is left alone.
+                To other processes function, items and results go pickled. In threads
+                of a `ThreadPoolExecutor`, `fn` sees the context variables.
             on_error: Called with an error that `fn` raised and its item: gives the
                 item to put in its place, or `SKIP` (of type `Skip`) for none. Left
-                out, the error ends the flow.
+                out, the error ends the flow: other calls are cancelled.
 
-        Shape: n items in, n out (fewer with `SKIP`), in order.
+        Shape: n items in, n out (fewer with `SKIP`), in order unless `ordered` is
+            False. With `concurrency=n` an item is pulled when fewer than n calls run,
+            and at most `2 * n` items are pulled and not yet passed on; runs 1 task and
+            up to n for the calls. In order, an error comes in its call's place; so does
+            one of the source, after the results of all items before it.
 
         Raises:
-            TypeError: at the call, if `fn` or `on_error` is not callable.
+            TypeError: at the call, if `fn` or `on_error` is not callable, `concurrency`
+                not an integer, or `on` no executor; or if `fn` is async and there is an
+                executor.
+            ValueError: at the call, if `concurrency` is less than 1.
+            PicklingError: (or what pickle raises instead) while running, with a note,
+                if something cannot be sent to another process.
 
         Example:
             >>> skip = lambda error, item: SKIP
             >>> run(Flow.of("1", "x", "3").map(int, on_error=skip).to_list)
             [1, 3]
+            >>> fetch = lambda n: anyio.sleep(0.1 / n)
+            >>> run(Flow(range(1, 100)).map(fetch, concurrency=20).count)
+            99
 
-        Source: Kotlin Flow `map`; `on_error` is flowpy's.
+        Source: Kotlin Flow `map`; concurrency as in Rust's `buffered` and
+            `buffer_unordered`; `on_error` is flowpy's.
         """
         check_callable("fn", fn)
-        if on_error is None:
+        number = check_count("concurrency", concurrency, 1)
+        check_type("ordered", ordered, bool)
+        check_optional_callable("on_error", on_error)
+        if on is not None:
+            check_type("on", on, Executor)
+            if is_async(fn):
+                message = f"fn must be a plain function for `on` to run it; got {fn!r}"
+                raise TypeError(message)
+            fn = Remote(fn, on)
+        if number == 1 and on_error is None:
             return self._then(transform.map, fn)
-        check_callable("on_error", on_error)
-        return self._then(transform.map_or_else, fn, on_error)
+        if number == 1:
+            return self._then(transform.map_or_else, fn, on_error)
+        if on_error is None:
+            return self._then(transform.map_concurrent, fn, number, ordered)
+        return self._then(
+            transform.map_concurrent_or_else, fn, on_error, number, ordered
+        )
 
     @overload
     def map_not_none(
@@ -345,43 +411,76 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         return self._then(transform.map_not_none, check_callable("fn", fn))
 
-    def flat_map(self, fn: Callable[[T_co], Result[FlowLike[U]]]) -> Flow[U]:
-        """Replace each item by all items of what `fn` makes of it, one after another.
+    def flat_map(
+        self, fn: Callable[[T_co], Result[FlowLike[U]]], *, concurrency: int = 1
+    ) -> Flow[U]:
+        """Replace each item by all items of what `fn` makes of it.
+
+        ::
+
+            source                      a-b-------|
+            inner flows                 x--y|
+                                          x--y|
+            flat_map(fn)                x--yx--y--|
+            flat_map(fn, concurrency=2) x-xy-y----|
 
         Args:
             fn: Gives a flow, an async iterable or an iterable; an async generator
                 function will do.
+            concurrency: How many inner flows to read at once; >= 1. With 1, each is
+                read to its end and closed before the next item is pulled. With more,
+                they run in tasks of their own, their items come as they arrive.
 
-        Shape: n items in, any number out, in order; an inner flow is read to its end
-            and closed before the next item is pulled.
+        Shape: n items in, any number out; each inner flow's in order. With
+            `concurrency=n` an item is pulled when fewer than n inner flows run, and of
+            each of n at most 16 items wait; runs 1 task and up to n for the inner ones.
 
         Raises:
-            TypeError: at the call, if `fn` is not callable; while running, if what it
-                gives cannot be iterated.
+            TypeError: at the call, if `fn` is not callable or `concurrency` not an
+                integer; while running, if what `fn` gives cannot be iterated.
+            ValueError: at the call, if `concurrency` is less than 1.
 
         Example:
             >>> run(Flow.of("ab", "c").flat_map(list).to_list)
             ['a', 'b', 'c']
+            >>> run(Flow.of("ab", "c").flat_map(list, concurrency=2).to_set) == set(
+            ...     "abc"
+            ... )
+            True
 
-        Source: Kotlin Flow `flatMapConcat`.
+        Source: Kotlin Flow `flatMapConcat`, `flatMapMerge`.
         """
-        return self._then(transform.flat_map, check_callable("fn", fn))
+        check_callable("fn", fn)
+        number = check_count("concurrency", concurrency, 1)
+        if number == 1:
+            return self._then(transform.flat_map, fn)
+        return self._then(transform.flat_map_concurrent, fn, number)
 
-    def flatten(self: Flow[FlowLike[U]]) -> Flow[U]:
-        """Give the items of the items, one inner flow after another.
+    def flatten(self: Flow[FlowLike[U]], *, concurrency: int = 1) -> Flow[U]:
+        """Give the items of the items.
 
-        Shape: n flows, async iterables or iterables in, their items out, in order.
+        Args:
+            concurrency: How many inner flows to read at once; >= 1. With 1, one after
+                another; with more, their items come as they arrive: see `flat_map`.
+
+        Shape: n flows, async iterables or iterables in, their items out; each inner
+            flow's in order. With `concurrency=n`, of each of n at most 16 items wait.
 
         Raises:
-            TypeError: while running, if an item cannot be iterated.
+            TypeError: at the call, if `concurrency` is not an integer; while running,
+                if an item cannot be iterated.
+            ValueError: at the call, if `concurrency` is less than 1.
 
         Example:
             >>> run(Flow.of([1, 2], (3,)).flatten().to_list)
             [1, 2, 3]
 
-        Source: Kotlin Flow `flattenConcat`.
+        Source: Kotlin Flow `flattenConcat`, `flattenMerge`.
         """
-        return self._then(transform.flatten, itself)
+        number = check_count("concurrency", concurrency, 1)
+        if number == 1:
+            return self._then(transform.flatten, itself)
+        return self._then(transform.flatten_concurrent, itself, number)
 
     def enumerate(self, start: int = 0) -> Flow[tuple[int, T_co]]:
         """Pair each item with its number.
@@ -474,6 +573,99 @@ class Flow(Terminals[T_co], Generic[T_co]):
         Source: Kotlin Flow `onEach`.
         """
         return self._then(transform.on_each, check_callable("fn", fn))
+
+    @overload
+    def map_latest(self, fn: Callback[[T_co], U]) -> Flow[U]: ...
+    @overload
+    def map_latest(self, fn: Callable[[T_co], U]) -> Flow[U]: ...
+    def map_latest(self, fn: Callable[[T_co], Any]) -> Flow[Any]:
+        """Replace each item by what `fn` makes of it; a new item cancels the call.
+
+        ::
+
+            source                             1-5-2---|
+            map_latest(lambda n: sleep(n, n))  -1----2-|
+
+        Args:
+            fn: Gives the new item; plain or async. A call that has not ended when the
+                next item comes is cancelled, and its cleanup waited for, before `fn` is
+                called again. One that never waits is not interrupted.
+
+        Shape: n items in, 0..n out, in order; the last item's comes always. A slow
+            reader does not hold the source back: at most 64 results wait for it, the
+            next call waits until it is cancelled. Runs 2 tasks.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable.
+
+        Example:
+            >>> look_up = lambda word: anyio.sleep(0.1)
+            >>> run(Flow.of("a", "ab", "abc").map_latest(look_up).count)
+            1
+
+        Source: Kotlin Flow `mapLatest`.
+        """
+        return self._then(latest.map_latest, check_callable("fn", fn))
+
+    def flat_map_latest(self, fn: Callable[[T_co], Result[FlowLike[U]]]) -> Flow[U]:
+        """Give the items of what `fn` makes of an item, until the next item comes.
+
+        ::
+
+            source                    a---b-------|
+            inner flow of each        x--y--z|
+            flat_map_latest(fn)       x--yx--y--z-|
+
+        Args:
+            fn: Gives a flow, an async iterable or an iterable; an async generator
+                function will do. A new item cancels the inner flow of the one before
+                and waits until it has ended; what it had given is still delivered.
+
+        Shape: n items in, any number out, in order; the last inner flow is read to its
+            end. A slow reader does not hold the source back: at most 64 items wait for
+            it, an inner flow then waits until it is cancelled. Runs 2 tasks.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable; while running, if what it
+                gives cannot be iterated.
+
+        Example:
+            >>> search = lambda w: Flow.of(w).on_start(lambda: anyio.sleep(0.1))
+            >>> run(Flow.of("a", "ab", "abc").flat_map_latest(search).to_list)
+            ['abc']
+
+        Source: Kotlin Flow `flatMapLatest`; RxJS `switchMap`.
+        """
+        return self._then(latest.flat_map_latest, check_callable("fn", fn))
+
+    def flat_map_first(self, fn: Callable[[T_co], Result[FlowLike[U]]]) -> Flow[U]:
+        """Give the items of what `fn` makes of an item; drop items that come meanwhile.
+
+        ::
+
+            source                   a---b--c----|
+            inner flow of each       x----y|
+            flat_map_first(fn)       x----y-x----y|
+
+        Args:
+            fn: Gives a flow, an async iterable or an iterable; an async generator
+                function will do.
+
+        Shape: n items in, any number out, in order. The source is never held back: what
+            it gives while an inner flow runs is dropped. At most 16 items of that one
+            wait. Runs 2 tasks.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable; while running, if what it
+                gives cannot be iterated.
+
+        Example:
+            >>> run(Flow.of("ab", "cd").flat_map_first(list).to_list)
+            ['a', 'b', 'c', 'd']
+
+        Source: RxJS `exhaustMap`.
+        """
+        return self._then(latest.flat_map_first, check_callable("fn", fn))
 
     # ----------------------------------------------------------- select and limit
 
@@ -779,31 +971,64 @@ class Flow(Terminals[T_co], Generic[T_co]):
 
     # ---------------------------------------------------------------------- group
 
-    def chunked(self, size: int) -> Flow[list[T_co]]:
-        """Collect items into lists of `size`; the last one may be shorter.
+    @overload
+    def chunked(
+        self, size: int, *, within: Duration | None = None
+    ) -> Flow[list[T_co]]: ...
+    @overload
+    def chunked(
+        self, size: int | None = None, *, within: Duration
+    ) -> Flow[list[T_co]]: ...
+    def chunked(
+        self, size: int | None = None, *, within: Duration | None = None
+    ) -> Flow[list[T_co]]:
+        """Collect items into lists of `size`, or of what came `within` some time.
 
         ::
 
-            source       a-b-c-d-e|
-            chunked(2)   --x---y--(z|)
+            source                a-b-c-d-e|
+            chunked(2)            --x---y--(z|)
+            source                ab---cd-e---|
+            chunked(3, within=2)  --x----y--z-|     x = [a, b], y = [c, d], z = [e]
 
         Args:
             size: Items to a list, >= 1.
+            within: How long a list waits for more, counted from when its first item
+                came, in seconds or a timedelta; >= 0. What comes at its end still
+                belongs to it.
 
-        Shape: n items in, ceil(n / size) lists out, none empty. Holds `size` items.
-            Before an error comes the list of what had arrived.
+        One of the two must be given; with both, whichever comes first.
+
+        Shape: n items in, lists out, none empty; at the end and before an error comes
+            the shorter list of what had arrived. Holds `size` items. With `within` it
+            runs 1 task, which runs at most `size` items ahead of a slow consumer, 1024
+            without a size: what is in which list does not depend on the consumer until
+            then. Without a size a list holds as many items as come in that time.
 
         Raises:
-            TypeError: at the call, if `size` is not an integer.
-            ValueError: at the call, if `size` is less than 1.
+            TypeError: at the call, if `size` is not an integer, `within` not a duration,
+                or neither is given.
+            ValueError: at the call, if `size` is less than 1, or `within` is negative,
+                NaN or infinite.
 
         Example:
             >>> run(Flow(range(5)).chunked(2).to_list)
             [[0, 1], [2, 3], [4]]
+            >>> run_virtual(Flow.interval(2).take(7).chunked(9, within=5).to_list)
+            [[0, 1, 2], [3, 4, 5], [6]]
 
-        Source: Kotlin Flow `chunked`, which loses the items before an error.
+        Source: Kotlin Flow `chunked`, which loses the items before an error; `within`
+            as in tokio-stream's `chunks_timeout`.
         """
-        return self._then(group.chunked, check_count("size", size, 1))
+        if size is None and within is None:
+            message = "size or within must be given; got neither"
+            raise TypeError(message)
+        if size is not None:
+            size = check_count("size", size, 1)
+        if within is None:
+            return self._then(group.chunked, size)
+        seconds = check_duration("within", within)
+        return self._then(group.chunked_within, size, seconds, size or group.AHEAD)
 
     def windowed(
         self, size: int, step: int = 1, *, partial: bool = False
@@ -832,6 +1057,49 @@ class Flow(Terminals[T_co], Generic[T_co]):
         check_count("size", size, 1)
         check_count("step", step, 1)
         return self._then(group.windowed, size, step, partial)
+
+    def windowed_by_time(
+        self, period: Duration, *, every: Duration | None = None
+    ) -> Flow[list[T_co]]:
+        """Give a list of what came in the last `period` seconds, at each tick of a grid.
+
+        ::
+
+            source                        ab---c-------d|
+            windowed_by_time(3)           ---x--y--z--w-(v|)
+            x = [a, b], y = [c], z = w = [], v = [d]
+
+        Args:
+            period: What a window covers, in seconds or a timedelta; > 0.
+            every: From one window to the next; > 0. Left out, it is `period`: each
+                item is in one window. If it is shorter, windows overlap; if it is
+                longer, what came between two of them is in none.
+
+        Shape: a list at `every`, `2 * every` and so on after the start of the
+            collection, without drift, empty ones included. An item that comes at the
+            same instant is in it. At the end comes the window up to then, if it has an
+            item that no other showed; an error drops that one. Holds what comes in
+            the longer of the two times. Runs 1 task; for a slow consumer windows are
+            late, not lost, and once 1024 items wait upstream does too.
+
+        Raises:
+            TypeError: at the call, if one is not a number or a timedelta.
+            ValueError: at the call, if one is 0, negative, NaN or infinite.
+
+        Example:
+            >>> ticks = Flow.interval(1, delay=0.5).take(5)
+            >>> run_virtual(ticks.windowed_by_time(2).to_list)
+            [[0, 1], [2, 3], [4]]
+            >>> run_virtual(ticks.windowed_by_time(2, every=1).to_list)
+            [[0], [0, 1], [1, 2], [2, 3], [3, 4]]
+
+        Source: RxJS `bufferTime(bufferTimeSpan, bufferCreationInterval)`; the grid and
+            windows that look back are flowpy's.
+        """
+        seconds = check_period("period", period)
+        if every is not None:
+            every = check_period("every", every)
+        return self._then(group.windowed_by_time, seconds, every)
 
     @overload
     def chunked_by(self, key: Callback[[T_co], K]) -> Flow[tuple[K, list[T_co]]]: ...
@@ -1079,6 +1347,264 @@ class Flow(Terminals[T_co], Generic[T_co]):
         Source: Kotlin Flow `conflate`.
         """
         return self._then(buffer.conflate)
+
+    # ----------------------------------------------------------------------- time
+
+    def debounce(
+        self, seconds: Duration | Callable[[T_co], Result[Duration]]
+    ) -> Flow[T_co]:
+        """Emit an item only after `seconds` of quiet; a newer item replaces it.
+
+        ::
+
+            source        ab---c--d|
+            debounce(2)   ---b---c-(d|)
+
+        Args:
+            seconds: Quiet period in seconds or a timedelta, >= 0; or a function of the
+                item that gives one. After a period of 0 an item is emitted at once.
+
+        Shape: n items in, 0..n out, in order. An item that comes just as the period
+            ends replaces the one before. At the end the pending item is emitted, an
+            error drops it. While the consumer is busy with an item the next one waits,
+            and upstream with it; its period begins when the consumer is ready. Holds 1
+            item, runs 1 task.
+
+        Raises:
+            TypeError: at the call, if `seconds` is none of these; while running, if the
+                function gives no duration.
+            ValueError: at the call, or while running if the function gives it, if
+                `seconds` is negative, NaN or infinite.
+
+        Example:
+            >>> run_virtual(marbles("ab---c--d|").debounce(2).to_list)
+            ['b', 'c', 'd']
+
+        Source: Kotlin Flow `debounce`.
+        """
+        if not callable(seconds):
+            seconds = check_duration("seconds", seconds)
+        return self._then(time.debounce, seconds)
+
+    def throttle(self, seconds: Duration, *, trailing: bool = False) -> Flow[T_co]:
+        """Emit an item at once, then none for `seconds`; the next one at once again.
+
+        ::
+
+            source                      abc--d----ef-|
+            throttle(3)                 a----d----e--|
+            throttle(3, trailing=True)  a--c--d---e--(f|)
+
+        Args:
+            seconds: At least so long between two items, in seconds or a timedelta; >= 0.
+            trailing: Whether the last item of each interval, if there was one after the
+                first, is emitted at its end, which begins the next interval.
+
+        Shape: n items in, 1..n out, in order. An interval begins with an item, and one
+            that comes at the same instant as it ends is emitted. Runs in the collecting
+            task and pulls as it is pulled. With `trailing` the last item is not lost at
+            the end, which then comes with the interval's; an error drops it. Upstream
+            runs in 1 task then, and does not wait while an interval goes on; holds 1
+            item.
+
+        Raises:
+            TypeError: at the call, if `seconds` is not a number or a timedelta.
+            ValueError: at the call, if it is negative, NaN or infinite.
+
+        Example:
+            >>> run_virtual(Flow.interval(1).take(6).throttle(2).to_list)
+            [0, 2, 4]
+            >>> numbers = Flow.of(1, 2, 3)
+            >>> run_virtual(numbers.throttle(2, trailing=True).to_list)
+            [1, 3]
+
+        Source: RxJS `throttleTime`.
+        """
+        interval = check_duration("seconds", seconds)
+        if trailing:
+            return self._then(time.throttle_trailing, interval)
+        return self._then(time.throttle, interval)
+
+    def sample(self, period: Duration | AsyncIterable[object]) -> Flow[T_co]:
+        """Emit the newest item at each tick of a grid, if there is a new one.
+
+        ::
+
+            source      abc-----d-e|
+            sample(3)   ---c-----d-|
+
+        Args:
+            period: Between two ticks, in seconds or a timedelta, > 0: the grid begins
+                at `period` after the start of the collection and does not drift. Or a
+                flow of ticks; its end changes nothing.
+
+        Shape: n items in, 0..n out, in order. What comes at the same instant as a tick
+            comes before it: an item is emitted, the end and an error drop what no tick
+            has shown. Ticks that a slow consumer misses are skipped. Upstream never
+            waits. Holds 1 item, runs 1 task, with a flow of ticks 2.
+
+        Raises:
+            TypeError: at the call, if `period` is none of these.
+            ValueError: at the call, if it is 0, negative, NaN or infinite.
+
+        Example:
+            >>> run_virtual(Flow.interval(1).take(9).sample(3).to_list)
+            [3, 6]
+
+        Source: Kotlin Flow `sample`, whose ticks a slow consumer shifts; a flow of
+            ticks as in RxJS `sample`.
+        """
+        if isinstance(period, AsyncIterable):
+            return self._then(time.sample_by, as_flow(period, "period"))
+        return self._then(time.sample, check_period("period", period))
+
+    def delay(self, seconds: Duration, *, capacity: int = 1024) -> Flow[T_co]:
+        """Shift every item by `seconds`; what lies between two of them stays.
+
+        ::
+
+            source     ab--c|
+            delay(3)   ---ab--(c|)
+
+        Args:
+            seconds: How much later, in seconds or a timedelta; >= 0.
+            capacity: How many items may be on their way; >= 1.
+
+        Shape: n items in, n out, in order. The end, or an error, comes after the
+            last item, but is not shifted itself. Runs 1 task, which pulls at most
+            `capacity` items that nobody took yet; then upstream waits.
+
+        Raises:
+            TypeError: at the call, if `seconds` is not a number or a timedelta, or
+                `capacity` not an integer.
+            ValueError: at the call, if `seconds` is negative, NaN or infinite, or
+                `capacity` less than 1.
+
+        Example:
+            >>> async def main():
+            ...     print(await record(Flow.interval(2).take(2).delay(3)))
+            >>> run_virtual(main)
+            ---0-(1|)
+
+        Source: RxJS `delay`, in which an error overtakes the items.
+        """
+        return self._then(
+            time.delay,
+            check_duration("seconds", seconds),
+            check_count("capacity", capacity, 1),
+        )
+
+    def delay_start(self, seconds: Duration) -> Flow[T_co]:
+        """Wait once, before the source is started.
+
+        ::
+
+            source           a-b|
+            delay_start(3)   ---a-b|
+
+        Args:
+            seconds: How long, in seconds or a timedelta; >= 0.
+
+        Shape: n items in, n out, in order; the first pull waits.
+
+        Raises:
+            TypeError: at the call, if `seconds` is not a number or a timedelta.
+            ValueError: at the call, if it is negative, NaN or infinite.
+
+        Example:
+            >>> async def main():
+            ...     print(await record(Flow.interval(2).take(2).delay_start(3)))
+            >>> run_virtual(main)
+            ---0-(1|)
+
+        Source: Kotlin Flow `onStart { delay(...) }`; RxJS `delayWhen` of the
+            subscription.
+        """
+        return self._then(time.delay_start, check_duration("seconds", seconds))
+
+    def pace(self, count: int, per: Duration) -> Flow[T_co]:
+        """Emit at most `count` items per `per` seconds, evenly; drop nothing.
+
+        ::
+
+            source      abc----d|
+            pace(1, 2)  a-b-c--d|
+
+        Args:
+            count: How many items, >= 1.
+            per: In how long, in seconds or a timedelta; > 0.
+
+        Shape: n items in, n out, in order, `per / count` seconds apart or more: there
+            are no bursts after a pause. Runs in the collecting task; an item waits
+            after it was pulled, so upstream is slowed down. Timers that fire late, by
+            up to a tenth of that distance, don't add up.
+
+        Raises:
+            TypeError: at the call, if `count` is not an integer, or `per` not a number
+                or a timedelta.
+            ValueError: at the call, if `count` is less than 1, or `per` is 0, negative,
+                NaN or infinite.
+
+        Example:
+            >>> async def main():
+            ...     print(await record(Flow("abc").pace(1, 2)))
+            >>> run_virtual(main)
+            a-b-(c|)
+
+        Source: RxJS `concatMap(item => of(item).pipe(delay(...)))`; `throttle` of
+            Akka Streams in its shaping mode.
+        """
+        return self._then(
+            time.pace, check_count("count", count, 1), check_period("per", per)
+        )
+
+    @overload
+    def timeout(self, seconds: Duration, *, fallback: None = None) -> Flow[T_co]: ...
+    @overload
+    def timeout(
+        self, seconds: Duration, *, fallback: FlowLike[U]
+    ) -> Flow[T_co | U]: ...
+    def timeout(
+        self, seconds: Duration, *, fallback: FlowLike[Any] | None = None
+    ) -> Flow[Any]:
+        """Raise if the next item, the first one or the end takes too long.
+
+        ::
+
+            source       a-b----c|
+            timeout(3)   a-b--#            # = TimeoutError
+
+        Args:
+            seconds: How long to wait for each, in seconds or a timedelta; >= 0. What
+                comes just at that time is in time.
+            fallback: What to go on with instead of raising: a flow, an async iterable
+                or an iterable. No deadline holds for it.
+
+        Shape: the items of the source up to the one that is late, then an error or the
+            items of `fallback`. Time counts only while an item is waited for, not what
+            is done with it below. The source is cancelled and closed first. Upstream
+            runs in a task of its own, and pulls nothing ahead.
+
+        Raises:
+            TypeError: at the call, if `seconds` is not a number or a timedelta, or
+                `fallback` cannot be iterated.
+            ValueError: at the call, if `seconds` is negative, NaN or infinite.
+            TimeoutError: while running, without a `fallback`; it says how long was
+                waited, and for which item.
+
+        Example:
+            >>> slow = marbles("a-b----c|")
+            >>> run_virtual(slow.timeout(3, fallback=["late"]).to_list)
+            ['a', 'b', 'late']
+            >>> run_virtual(slow.timeout(3).to_list)
+            Traceback (most recent call last):
+            ...
+            TimeoutError: timeout: waited 3 s for item 2, counted from 0
+
+        Source: Kotlin Flow `timeout`; the fallback is RxJS `timeout({with})`.
+        """
+        other = None if fallback is None else as_flow(fallback, "fallback")
+        return self._then(time.timeout, check_duration("seconds", seconds), other)
 
     # ------------------------------------------------------ errors and life cycle
 

@@ -69,6 +69,29 @@ class Terminals(Chain, Generic[T_co]):
             return self._end(ending.collect)
         return self._end(ending.collect_with, check_callable("fn", fn))
 
+    def collect_latest(self, fn: Callable[[T_co], object]) -> Ending[None]:
+        """Run the flow to its end, calling `fn` for each item; a new one ends the call.
+
+        Args:
+            fn: What to do with an item; plain or async. A call that has not ended when
+                the next item comes is cancelled, and its cleanup waited for, before
+                `fn` is called again. One that never waits is not interrupted.
+
+        Shape: n items in, None out, when the last call has ended. Holds nothing, runs 2
+            tasks; `fn` does not hold the source back.
+
+        Raises:
+            TypeError: at the call, if `fn` is not callable.
+
+        Example:
+            >>> run(Flow.of("a", "b").collect_latest, print)
+            a
+            b
+
+        Source: Kotlin Flow `collectLatest`.
+        """
+        return self._end(ending.collect_latest, check_callable("fn", fn))
+
     def to_list(self) -> Ending[list[T_co]]:
         """Collect the items into a list.
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any, TypeVar
 
+from flowpy._crew import Channel, Crew
 from flowpy._errors import FlowEmptyError
 from flowpy._iterating import closing
 from flowpy._operator import operator
+from flowpy._operators.latest import switch
 from flowpy._types import MISSING, Callback, Items, Missing
+from flowpy._workers import called
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -32,6 +35,18 @@ async def collect_with(source: Items[T], fn: Callback[[T], object]) -> None:
     async with closing(source):
         async for x in source:
             await fn(x)
+
+
+@operator(seam="makes each call in a task of its own")
+async def collect_latest(source: Items[T], fn: Callback[[T], object]) -> None:
+    async with Crew("collect_latest") as crew:
+        channel: Channel[None] = crew.channel(1)
+
+        async def run(x: T) -> None:
+            await called(crew, fn, x)
+
+        crew.spawn(switch, source, crew, run, channel, feeds=channel)
+        await channel.more()
 
 
 @operator

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sys import maxsize
 from typing import Any, TypeVar
 
+from flowpy._crew import Crew
 from flowpy._iterating import (
     COLLECTIONS,
     Turns,
@@ -14,6 +15,7 @@ from flowpy._iterating import (
 )
 from flowpy._operator import operator
 from flowpy._types import MISSING, SKIP, Callback, FlowLike, Items, Missing, Skip
+from flowpy._workers import Calls, Flows, OrderedCalls
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -42,6 +44,72 @@ async def map_or_else(
                 y = await on_error(error, x)
             if y is not SKIP:
                 yield y
+
+
+@operator(
+    method="map",
+    seam="makes calls in tasks of its own",
+    holds="at most twice {concurrency} items are pulled and not yet passed on",
+)
+def map_concurrent(
+    source: Items[T], fn: Callback[[T], U], concurrency: int, ordered: bool
+) -> Items[U]:
+    return results(source, fn, concurrency, ordered, MISSING)
+
+
+@operator(
+    method="map",
+    seam="makes calls in tasks of its own",
+    holds="at most twice {concurrency} items are pulled and not yet passed on",
+)
+def map_concurrent_or_else(
+    source: Items[T],
+    fn: Callback[[T], U],
+    on_error: Callback[[Exception, T], V | Skip],
+    concurrency: int,
+    ordered: bool,
+) -> Items[U | V]:
+    async def call(x: T) -> U | V | Skip:
+        try:
+            return await fn(x)
+        except Exception as error:  # noqa: BLE001 - the user handles it
+            return await on_error(error, x)
+
+    made: Items[Any] = results(source, call, concurrency, ordered, SKIP)
+    return made
+
+
+async def results(
+    source: Items[T],
+    fn: Callback[[T], U],
+    concurrency: int,
+    ordered: bool,
+    dropped: object,
+) -> Items[U]:
+    """Give what concurrent calls return, but for `dropped`."""
+    async with Crew("map") as crew:
+        if ordered:
+            calls = OrderedCalls(crew, concurrency, fn)
+            line, waiting = calls.in_order, calls.parked
+            calls.start(source)
+            while (line and line[0].done) or await calls.more():
+                y = line.popleft().value
+                calls.pending -= 1
+                if waiting:
+                    calls.release()
+                if y is not dropped:
+                    yield y
+        else:
+            pool = Calls(crew, concurrency, fn)
+            done, parked = pool.done, pool.parked
+            pool.start(source)
+            while done or await pool.more():
+                y = done.popleft()
+                pool.pending -= 1
+                if parked:
+                    pool.release()
+                if y is not dropped:
+                    yield y
 
 
 @operator
@@ -89,8 +157,30 @@ async def flat_map(  # noqa: C901 - one loop for each kind of what `fn` gives
                             await turns.let_others_run()
 
 
+@operator(
+    method="flat_map",
+    seam="reads inner flows in tasks of its own",
+    holds="at most 16 items of each of {concurrency} wait",
+)
+async def flat_map_concurrent(
+    source: Items[T], fn: Callback[[T], FlowLike[U]], concurrency: int
+) -> Items[U]:
+    async with Crew("flat_map") as crew:
+        flows = Flows(crew, concurrency, fn)
+        flows.start(source)
+        line = flows.queue
+        turns = line.turns
+        while turns or await line.more():
+            yield turns.popleft().take()
+
+
 flatten = operator(method="flatten")(flat_map.run)
-"""It gets the function that gives back its argument."""
+flatten_concurrent = operator(
+    method="flatten",
+    seam=flat_map_concurrent.seam,
+    holds=flat_map_concurrent.holds,
+)(flat_map_concurrent.run)
+"""They get the function that gives back its argument."""
 
 
 @operator

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from asyncio import get_running_loop
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from inspect import isawaitable, iscoroutine
@@ -27,6 +28,7 @@ from flowpy._scheduler.asyncio import AsyncioScheduler
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
 
 __all__ = [
     "Backend",
@@ -38,6 +40,7 @@ __all__ = [
     "is_for_good",
     "protected",
     "run",
+    "wait_future",
 ]
 
 R = TypeVar("R")
@@ -70,6 +73,28 @@ def current_scheduler() -> Scheduler:
         return _trio_scheduler()
     get_running_loop()
     return _ASYNCIO
+
+
+async def wait_future(future: Future[R]) -> R:
+    """Wait for what an executor computes.
+
+    Its threads may outlive the event loop: then nobody is told.
+    """
+    scheduler = current_scheduler()
+    gate = scheduler.gate()
+    call = scheduler.caller()
+
+    def tell(_: Future[R]) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            call(gate.wake)
+
+    future.add_done_callback(tell)
+    try:
+        while not future.done():
+            await gate.park()
+        return future.result()
+    finally:
+        del future  # or it and the error that it holds would keep each other alive
 
 
 def in_event_loop() -> bool:

@@ -37,6 +37,10 @@ class Gate(Protocol):
         """Let all who wait go on."""
         ...
 
+    def wake_one(self) -> None:
+        """Let the one go on who has waited longest, if there is one."""
+        ...
+
 
 class Task(Protocol):
     """A background task."""

@@ -50,6 +50,13 @@ class AsyncioGate:
         while self.parked:
             release(self.parked.popleft())
 
+    def wake_one(self) -> None:
+        while self.parked:
+            future = self.parked.popleft()
+            if not future.done():
+                future.set_result(None)
+                return
+
 
 def release(future: asyncio.Future[None]) -> None:
     """Let the task that waits for `future` go on."""
@@ -81,7 +88,9 @@ class AsyncioTask:
         loop = asyncio.get_running_loop()
         # Not with `context=`, which not every task factory takes.
         self.key = context.run(loop.create_task, self._run(fn), name=name)
-        if not self.key.done():  # an eager task factory has begun it at once
+        if (
+            not self.key.done()
+        ):  # pragma: no branch - but with eager tasks, from 3.12 on
             _ALIVE.add(self.key)
             self.key.add_done_callback(self._forget)
 

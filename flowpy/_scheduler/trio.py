@@ -58,6 +58,11 @@ class TrioGate:
         while self.parked:
             reschedule(self.parked.popleft())
 
+    @enable_ki_protection
+    def wake_one(self) -> None:
+        if self.parked:
+            reschedule(self.parked.popleft())
+
 
 @disable_ki_protection
 async def interruptible(fn: Callable[[], Awaitable[object]]) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import anyio
+
 from flowpy import SKIP, Flow, flow
 from tests.laws.probes import Boom
 
@@ -73,6 +75,11 @@ def is_none_or_small(x):
     return x is None or x < 3
 
 
+def spaced(source):
+    """Return its items with a second before each, so that no two are handled at once."""
+    return source.on_each(lambda _: anyio.sleep(1))
+
+
 def negative(name):
     """The wrong calls of a method that takes a count."""
     return (
@@ -95,6 +102,22 @@ def not_iterable(name):
     return ((lambda f: getattr(f, name)(3), TypeError, "others"),)
 
 
+def not_a_duration(name, parameter):
+    """The wrong calls of a method that takes a duration."""
+    return (
+        (lambda f: getattr(f, name)(-1), ValueError, parameter),
+        (lambda f: getattr(f, name)(math.nan), ValueError, parameter),
+        (lambda f: getattr(f, name)(math.inf), ValueError, parameter),
+        (lambda f: getattr(f, name)("1"), TypeError, parameter),
+        (lambda f: getattr(f, name)(None), TypeError, parameter),
+    )
+
+
+def late():
+    """A flow that ends after two seconds, without an item."""
+    return Flow.empty().delay_start(2)
+
+
 TRANSFORM = (
     Case(
         "map",
@@ -105,6 +128,10 @@ TRANSFORM = (
         bad=(
             *not_callable("map", "fn"),
             (lambda f: f.map(str, on_error=3), TypeError, "on_error"),
+            (lambda f: f.map(str, concurrency=0), ValueError, "concurrency"),
+            (lambda f: f.map(str, concurrency=1.5), TypeError, "concurrency"),
+            (lambda f: f.map(str, ordered=None), TypeError, "ordered"),
+            (lambda f: f.map(str, on=3), TypeError, "on"),
         ),
     ),
     Case(
@@ -118,6 +145,40 @@ TRANSFORM = (
         lambda f, c: f.map(c(fail_for_two), on_error=c(lambda error, x: SKIP)),
         gives=[1, 3, 4],
         calls="on items",
+    ),
+    Case(
+        "map(concurrency)",
+        lambda f, c: f.map(c(lambda x: [x]), concurrency=3),
+        gives=[[1], [2], [3], [4]],
+        nones=[[None], [None]],
+        ahead=6,
+        calls="on items",
+    ),
+    Case(
+        "map(concurrency, on_error)",
+        lambda f, c: f.map(
+            c(fail_for_two), concurrency=3, on_error=c(lambda error, x: SKIP)
+        ),
+        gives=[1, 3, 4],
+        ahead=7,  # one of those that were pulled is skipped
+        calls="on items",
+    ),
+    Case(
+        "map(concurrency, unordered)",
+        lambda f, c: spaced(f).map(c(lambda x: [x]), concurrency=3, ordered=False),
+        gives=[[1], [2], [3], [4]],
+        nones=[[None], [None]],
+        ahead=6,
+        calls="on items",
+    ),
+    Case(
+        "map_latest",
+        lambda f, c: spaced(f).map_latest(c(lambda x: [x])),
+        gives=[[1], [2], [3], [4]],
+        nones=[[None], [None]],
+        ahead=math.inf,
+        calls="on items",
+        bad=not_callable("map_latest", "fn"),
     ),
     Case(
         "map_not_none",
@@ -134,7 +195,11 @@ TRANSFORM = (
         gives=[1, 1, 2, 2, 3, 3, 4, 4],
         nones=[None] * 4,
         calls="on items",
-        bad=not_callable("flat_map", "fn"),
+        bad=(
+            *not_callable("flat_map", "fn"),
+            (lambda f: f.flat_map(str, concurrency=0), ValueError, "concurrency"),
+            (lambda f: f.flat_map(str, concurrency="2"), TypeError, "concurrency"),
+        ),
     ),
     Case(
         "flat_map over flows",
@@ -144,9 +209,42 @@ TRANSFORM = (
         calls="on items",
     ),
     Case(
+        "flat_map(concurrency)",
+        lambda f, c: spaced(f).flat_map(c(lambda x: (x, x)), concurrency=2),
+        gives=[1, 1, 2, 2, 3, 3, 4, 4],
+        nones=[None] * 4,
+        ahead=18,  # 8 of them wait for each worker, which each have the next one
+        calls="on items",
+    ),
+    Case(
+        "flat_map_latest",
+        lambda f, c: spaced(f).flat_map_latest(c(lambda x: (x, x))),
+        gives=[1, 1, 2, 2, 3, 3, 4, 4],
+        nones=[None] * 4,
+        ahead=math.inf,
+        calls="on items",
+        bad=not_callable("flat_map_latest", "fn"),
+    ),
+    Case(
+        "flat_map_first",
+        lambda f, c: spaced(f).flat_map_first(c(lambda x: (x, x))),
+        gives=[1, 1, 2, 2, 3, 3, 4, 4],
+        nones=[None] * 4,
+        ahead=math.inf,
+        calls="on items",
+        bad=not_callable("flat_map_first", "fn"),
+    ),
+    Case(
         "flatten",
         lambda f, c: f.map(lambda x: [x]).flatten(),
         gives=[1, 2, 3, 4],
+        bad=((lambda f: f.flatten(concurrency=-1), ValueError, "concurrency"),),
+    ),
+    Case(
+        "flatten(concurrency)",
+        lambda f, c: spaced(f).map(lambda x: Flow.of(x)).flatten(concurrency=2),
+        gives=[1, 2, 3, 4],
+        ahead=34,
     ),
     Case(
         "enumerate",
@@ -334,7 +432,33 @@ GROUP = (
         bad=(
             (lambda f: f.chunked(0), ValueError, "size"),
             (lambda f: f.chunked("3"), TypeError, "size"),
+            (lambda f: f.chunked(), TypeError, "within"),
+            (lambda f: f.chunked(3, within=-1), ValueError, "within"),
+            (lambda f: f.chunked(within="1"), TypeError, "within"),
+            (lambda f: f.chunked(0, within=1), ValueError, "size"),
         ),
+    ),
+    Case(
+        "chunked(size, within)",
+        lambda f, c: f.chunked(3, within=1),
+        gives=[[1, 2, 3], [4]],
+        nones=[[None, None]],
+        first_pulls=3,
+        ahead=11,  # counted in lists: 3 more, and 2 * 4 for the 4 others taken
+    ),
+    Case(
+        "chunked(1, within)",
+        lambda f, c: f.chunked(1, within=1),
+        gives=[[1], [2], [3], [4]],
+        nones=[[None], [None]],
+        ahead=1,
+    ),
+    Case(
+        "chunked(within)",
+        lambda f, c: f.chunked(within=1),
+        gives=[[1, 2, 3, 4]],
+        nones=[[None, None]],
+        ahead=math.inf,
     ),
     Case(
         "windowed",
@@ -354,6 +478,19 @@ GROUP = (
         gives=[[1, 2, 3], [3, 4]],
         nones=[[None, None]],
         first_pulls=3,
+    ),
+    Case(
+        "windowed_by_time",
+        lambda f, c: f.windowed_by_time(1),
+        gives=[[1, 2, 3, 4]],
+        nones=[[None, None]],
+        ahead=math.inf,
+        bad=(
+            (lambda f: f.windowed_by_time(0), ValueError, "period"),
+            (lambda f: f.windowed_by_time("1"), TypeError, "period"),
+            (lambda f: f.windowed_by_time(1, every=0), ValueError, "every"),
+            (lambda f: f.windowed_by_time(1, every="1"), TypeError, "every"),
+        ),
     ),
     Case(
         "chunked_by",
@@ -468,6 +605,100 @@ BUFFER = (
     ),
 )
 
+TIME = (
+    Case(
+        "debounce",
+        lambda f, c: f.debounce(1),
+        gives=[4],
+        nones=[None],
+        ahead=math.inf,
+        bad=not_a_duration("debounce", "seconds"),
+    ),
+    Case(
+        "debounce(fn)",
+        lambda f, c: f.debounce(c(lambda x: int(x == 2))),
+        gives=[1, 3, 4],
+        ahead=math.inf,
+        calls="on items",
+    ),
+    Case(
+        "throttle",
+        lambda f, c: f.throttle(1),
+        gives=[1],
+        nones=[None],
+        bad=not_a_duration("throttle", "seconds"),
+    ),
+    Case(
+        "throttle(trailing)",
+        lambda f, c: f.throttle(1, trailing=True),
+        gives=[1, 4],
+        ahead=math.inf,
+    ),
+    Case(
+        "sample",
+        lambda f, c: f.concat(late()).sample(1),
+        gives=[4],
+        empty=[],
+        nones=[None],
+        ahead=math.inf,
+        bad=(
+            *not_a_duration("sample", "period"),
+            (lambda f: f.sample(0), ValueError, "period"),
+            (lambda f: f.sample([1]), TypeError, "period"),
+        ),
+    ),
+    Case(
+        "sample of a flow of ticks",
+        lambda f, c: f.concat(late()).sample(Flow.interval(1, delay=1)),
+        gives=[4],
+        empty=[],
+        nones=[None],
+        ahead=math.inf,
+    ),
+    Case(
+        "delay",
+        lambda f, c: f.delay(0.1, capacity=5),
+        gives=[1, 2, 3, 4],
+        ahead=5,
+        bad=(
+            *not_a_duration("delay", "seconds"),
+            (lambda f: f.delay(1, capacity=0), ValueError, "capacity"),
+            (lambda f: f.delay(1, capacity=1.5), TypeError, "capacity"),
+        ),
+    ),
+    Case(
+        "delay_start",
+        lambda f, c: f.delay_start(0.1),
+        gives=[1, 2, 3, 4],
+        bad=not_a_duration("delay_start", "seconds"),
+    ),
+    Case(
+        "pace",
+        lambda f, c: f.pace(10, 1),
+        gives=[1, 2, 3, 4],
+        bad=(
+            (lambda f: f.pace(0, 1), ValueError, "count"),
+            (lambda f: f.pace(1.5, 1), TypeError, "count"),
+            (lambda f: f.pace(1, 0), ValueError, "per"),
+            (lambda f: f.pace(1, "1"), TypeError, "per"),
+        ),
+    ),
+    Case(
+        "timeout",
+        lambda f, c: f.timeout(20),
+        gives=[1, 2, 3, 4],
+        bad=(
+            *not_a_duration("timeout", "seconds"),
+            (lambda f: f.timeout(1, fallback=3), TypeError, "fallback"),
+        ),
+    ),
+    Case(
+        "timeout(fallback)",
+        lambda f, c: f.timeout(20, fallback=[5]),
+        gives=[1, 2, 3, 4],
+    ),
+)
+
 ERRORS_AND_LIFE_CYCLE = (
     Case(
         "catch",
@@ -579,6 +810,15 @@ ENDINGS = (
         nones=None,
         calls="on items",
         bad=not_callable("collect", "fn"),
+    ),
+    Case(
+        "collect_latest",
+        lambda f, c: f.collect_latest(c(lambda x: None)),
+        gives=None,
+        empty=None,
+        nones=None,
+        calls="on items",
+        bad=not_callable("collect_latest", "fn"),
     ),
     Case("to_list", lambda f, c: f.to_list(), gives=[1, 2, 3, 4]),
     Case(
@@ -737,6 +977,7 @@ OPERATORS = (
     *GROUP,
     *COMBINE,
     *BUFFER,
+    *TIME,
     *ERRORS_AND_LIFE_CYCLE,
 )
 CASES = (*OPERATORS, *ENDINGS)

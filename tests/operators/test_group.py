@@ -11,6 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowpy import Flow
+from flowpy.testing import assert_marbles
+from tests.laws.probes import Boom, Source
+from tests.operators.schedules import durations, played, schedules, timed
 
 pytestmark = pytest.mark.anyio
 
@@ -147,6 +150,260 @@ async def test_an_error_comes_only_when_the_list_before_it_has_been_taken():
 
     assert await failing.chunked(2).first() == [1]
     assert await failing.chunked_by(abs).first() == (1, [1])
+
+
+# ------------------------------------------------------------------- chunked(within)
+
+LISTS = {
+    "1": ["a", "b"],
+    "2": ["c", "d"],
+    "3": ["e"],
+    "4": ["c"],
+    "5": [],
+    "6": ["d"],
+    "7": ["a", "b", "c"],
+}
+
+
+async def test_a_chunk_comes_when_it_is_full_or_its_time_is_over():
+    await assert_marbles(
+        lambda a: a.chunked(2, within=2),
+        "ab---cd-e----|",
+        expected="-1----2---3--|",
+        values=LISTS,
+    )
+
+
+async def test_the_time_of_a_chunk_begins_with_its_first_item():
+    await assert_marbles(
+        lambda a: a.chunked(within=2),
+        "-----ab---c-|",
+        expected="-------1----(4|)",
+        values=LISTS,
+    )
+
+
+async def test_an_item_at_the_end_of_the_time_belongs_to_the_chunk():
+    await assert_marbles(
+        lambda a: a.chunked(within=2), "abc---|", expected="--7---|", values=LISTS
+    )
+    assert await timed(Flow.interval(1).take(5).chunked(within=1)) == [
+        (1, [0, 1]),
+        (3, [2, 3]),
+        (4, [4]),
+    ]
+
+
+async def test_what_comes_at_the_same_instant_is_a_chunk_within_0_seconds():
+    await assert_marbles(
+        lambda a: a.chunked(within=0), "(ab)-(cd)e|", expected="1-23|", values=LISTS
+    )
+
+
+async def test_an_empty_flow_has_no_chunk_and_an_error_comes_after_the_last_one():
+    await assert_marbles(lambda a: a.chunked(within=2), "---|", expected="---|")
+    await assert_marbles(lambda a: a.chunked(within=2), "---#", expected="---#")
+    await assert_marbles(
+        lambda a: a.chunked(9, within=5),
+        "ab#",
+        expected="--(1#)",
+        values=LISTS,
+        collected="^-!",
+    )
+
+
+async def test_a_chunk_that_is_waited_for_is_dropped_when_the_consumer_stops():
+    await assert_marbles(
+        lambda a: a.chunked(within=5), "ab---", expected="---!", collected="^--!"
+    )
+    await assert_marbles(
+        lambda a: a.chunked(2, within=5),
+        "abcd---",
+        expected="-(1!)",
+        values=LISTS,
+        collected="^!",
+    )
+
+
+async def test_chunks_do_not_depend_on_a_slow_consumer():
+    await assert_marbles(
+        lambda a: a.chunked(9, within=2),
+        "ab-cd--e-|",
+        expected="--1----2----3----|",
+        values=LISTS,
+        pause=5,
+    )
+
+
+@pytest.mark.parametrize(("size", "ahead"), [(3, 3), (None, 1024)])
+async def test_upstream_runs_no_more_than_a_chunk_ahead(size, ahead):
+    source = Source(*range(5000))
+    quick = Flow(source.generator).on_each(
+        lambda n: anyio.sleep(1) if n == 2 else anyio.lowlevel.checkpoint()
+    )
+    async with quick.chunked(size, within=0.5).open() as items:
+        first = await anext(items)
+        await anyio.sleep(100)
+
+        assert first == [0, 1]
+        assert source.pulled == len(first) + ahead
+
+
+async def test_an_item_of_a_source_that_is_slow_to_close_is_not_lost():
+    async def slow_to_close():
+        try:
+            yield "a"
+        finally:
+            await anyio.sleep(9)
+
+    chunks = Flow(slow_to_close).chunked(5, within=2)
+
+    assert await timed(chunks) == [(2, ["a"])]
+
+
+def chunks_of(items, end, size, within):
+    result = []
+    while items:
+        first = items[0][0]
+        chunk = [x for time, x in items[:size] if time <= first + within]
+        full = len(chunk) == size
+        time = items[size - 1][0] if full else min(first + within, end)
+        result.append((time, chunk))
+        items = items[len(chunk) :]
+    return result
+
+
+@given(schedules, st.none() | st.integers(1, 4), durations | st.just(0), st.booleans())
+async def test_chunked_does_what_its_model_says(schedule, size, within, fails):
+    items, end = schedule
+    error = Boom() if fails else None
+    source = played(items, end, error)
+    came, raised = await timed(source.chunked(size, within=within), fails=True)
+
+    assert came == chunks_of(items, end, size or 99, within)
+    assert raised is error
+
+
+@given(schedules, durations, st.integers(0, 5))
+async def test_chunks_of_a_slow_consumer_are_those_of_a_quick_one(
+    schedule, within, pause
+):
+    items, end = schedule
+    came = await timed(played(items, end).chunked(within=within), pause=pause)
+
+    assert [x for _, x in came] == [x for _, x in chunks_of(items, end, 99, within)]
+
+
+# ------------------------------------------------------------------ windowed_by_time
+
+
+async def test_windows_by_time_come_at_each_tick_of_a_grid():
+    await assert_marbles(
+        lambda a: a.windowed_by_time(3),
+        "ab---c-------d|",
+        expected="---1--4--5--5-(6|)",
+        values=LISTS,
+    )
+
+
+async def test_an_item_at_a_tick_belongs_to_the_window_that_ends_there():
+    ticks = Flow.interval(1).take(5)
+
+    assert await timed(ticks.windowed_by_time(2)) == [(2, [0, 1, 2]), (4, [3, 4])]
+    assert await timed(ticks.windowed_by_time(2, every=1)) == [
+        (1, [0, 1]),
+        (2, [0, 1, 2]),  # as far back as to the start, and what came just then
+        (3, [2, 3]),
+        (4, [3, 4]),
+    ]
+
+
+async def test_windows_by_time_leave_out_what_comes_between_them():
+    assert await timed(Flow.interval(1).take(9).windowed_by_time(2, every=5)) == [
+        (5, [4, 5]),
+        (8, [7, 8]),
+    ]
+
+
+async def test_an_error_drops_the_window_that_was_begun():
+    await assert_marbles(
+        lambda a: a.windowed_by_time(3), "ab--c#", expected="---1-#", values=LISTS
+    )
+
+
+async def test_an_empty_flow_has_the_windows_that_were_due():
+    await assert_marbles(
+        lambda a: a.windowed_by_time(2), "---|", expected="--5|", values=LISTS
+    )
+    assert await Flow.empty().windowed_by_time(2).to_list() == []
+
+
+async def test_windows_by_time_stop_with_the_consumer():
+    await assert_marbles(
+        lambda a: a.windowed_by_time(2),
+        "ab----",
+        expected="--(1!)",
+        values=LISTS,
+        collected="^-!",
+    )
+
+
+async def test_windows_by_time_are_late_for_a_slow_consumer_but_not_lost():
+    await assert_marbles(
+        lambda a: a.windowed_by_time(3),
+        "ab---c-------d|",
+        expected="---1----4----5----5----6----|",
+        values=LISTS,
+        pause=5,
+    )
+
+
+async def test_upstream_waits_when_many_items_have_come_for_a_slow_consumer():
+    source = Source(*range(5000))
+    spread = Flow(source.generator).on_each(lambda _: anyio.sleep(0.01))
+    async with spread.windowed_by_time(1).open() as items:
+        first = await anext(items)
+        await anyio.sleep(100)
+
+        assert source.pulled == len(first) + 1024
+
+
+async def test_windows_by_time_do_not_drift():
+    windows = await timed(Flow.interval(0.1).windowed_by_time(0.7).take(100))
+
+    assert windows[-1] == (70, list(range(694, 701)))
+
+
+def windows_of(items, end, fails, period, every):
+    def window(until):
+        return [
+            x
+            for time, x in items
+            if time <= until and (until - period < time or until <= period)
+        ]
+
+    result, tick = [], every
+    while tick < end:
+        result.append((tick, window(tick)))
+        tick += every
+    fresh = [x for time, x in items if tick - every < time or tick == every]
+    return result + [(end, window(end))] * bool(fresh and window(end) and not fails)
+
+
+@given(schedules, durations, st.none() | durations, st.booleans(), st.integers(0, 5))
+async def test_windowed_by_time_does_what_its_model_says(
+    schedule, period, every, fails, pause
+):
+    items, end = schedule
+    error = Boom() if fails else None
+    expected = windows_of(items, end, fails, period, every or period)
+    windows = played(items, end, error).windowed_by_time(period, every=every)
+    came, raised = await timed(windows, fails=True)
+    slowly, _ = await timed(windows, pause=pause, fails=True)
+
+    assert came == expected
+    assert raised is error
+    assert [x for _, x in slowly] == [x for _, x in expected]
 
 
 # -------------------------------------------------------------------------- windowed

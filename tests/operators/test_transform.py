@@ -414,3 +414,9 @@ async def test_on_each_has_run_before_the_item_is_passed_on():
 async def test_on_each_ignores_what_the_function_returns():
     assert await Flow.of(1, 2).on_each(lambda n: None).to_list() == [1, 2]
     assert await Flow.of(1, 2).on_each(lambda n: -n).to_list() == [1, 2]
+
+
+async def test_flat_map_takes_ranges_that_are_longer_than_any_collection():
+    longer = [range(3), range(10**30)]
+
+    assert await Flow(longer).flatten().take(5).to_list() == [0, 1, 2, 0, 1]

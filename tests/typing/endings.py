@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar, assert_type
 
-from flowpy import Flow
+from flowpy import Flow, run
 
 T = TypeVar("T")
 
@@ -26,6 +26,11 @@ async def price(n: int) -> float:
 
 async def is_allowed(n: int) -> bool:
     return n > 0
+
+
+def the_latest(numbers: Flow[int]) -> None:
+    assert_type(run(numbers.collect_latest, print), None)
+    assert_type(run(numbers.collect_latest, fetch), None)
 
 
 def is_even(n: int) -> bool:

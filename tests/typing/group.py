@@ -45,7 +45,7 @@ def chunked_by(numbers: Flow[int], words: Flow[str]) -> None:
 
 
 def wrong(numbers: Flow[int], words: Flow[str]) -> None:
-    numbers.chunked("10")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    numbers.chunked("10")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     numbers.windowed(3, 2, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     numbers.chunked_by(len)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
     numbers.chunked(3).map(str.upper)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]

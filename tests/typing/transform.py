@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor
 from functools import partial
 from operator import add
 from pathlib import Path
@@ -76,6 +77,37 @@ def map_keeps_what_the_function_gives(numbers: Flow[int]) -> None:
     assert_type(numbers.map(print), Flow[None])
     assert_type(numbers.map(anyio.sleep), Flow[None])
     assert_type(numbers.map(lambda n: asyncio.sleep(n, "awake")), Flow[str])
+
+
+def map_at_once(numbers: Flow[int], words: Flow[str], pool: Executor) -> None:
+    assert_type(numbers.map(fetch, concurrency=8), Flow[str])
+    assert_type(numbers.map(lambda n: fetch(n), concurrency=8), Flow[str])
+    assert_type(numbers.map(lambda n: n + 1, concurrency=2, ordered=False), Flow[int])
+    assert_type(words.map(int, on=pool, concurrency=4), Flow[int])
+    assert_type(words.map(lambda word: [word], on=pool), Flow[list[str]])
+    assert_type(
+        words.map(int, on=pool, concurrency=2, on_error=lambda error, item: SKIP),
+        Flow[int],
+    )
+    assert_type(
+        numbers.map(fetch, concurrency=2, on_error=lambda error, item: None),
+        Flow[str | None],
+    )
+    assert_type(numbers.flat_map(follow, concurrency=3), Flow[str])
+    assert_type(numbers.flat_map(lambda n: fetch_flow(n), concurrency=3), Flow[str])
+    assert_type(numbers.chunked(3).flatten(concurrency=2), Flow[int])
+
+
+def the_latest(numbers: Flow[int], words: Flow[str]) -> None:
+    assert_type(numbers.map_latest(fetch), Flow[str])
+    assert_type(numbers.map_latest(lambda n: fetch(n)), Flow[str])
+    assert_type(numbers.map_latest(lambda n: n / 2), Flow[float])
+    assert_type(words.map_latest(int), Flow[int])
+    assert_type(numbers.flat_map_latest(follow), Flow[str])
+    assert_type(numbers.flat_map_latest(lambda n: [n]), Flow[int])
+    assert_type(numbers.flat_map_latest(lambda n: fetch_flow(n)), Flow[str])
+    assert_type(numbers.flat_map_first(follow), Flow[str])
+    assert_type(words.flat_map_first(lambda word: Flow.of(word)), Flow[str])
 
 
 def zero(error: Exception, item: str) -> float:
@@ -263,6 +295,11 @@ def wrong(numbers: Flow[int], words: Flow[str]) -> None:
     numbers.map(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
     words.map(int, on_error=give_up)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
     words.map(int, on_error=SKIP)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    numbers.map(fetch, concurrency="2")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    words.map(int, on=print)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    words.map_latest(fetch)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    numbers.flat_map_latest(text_or_number)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    numbers.flat_map_first(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     words.map_not_none(fetch)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
     numbers.flat_map(text_or_number)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     numbers.flatten()  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
