@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import runpy
+import socket
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+import time
+from contextlib import closing, suppress
+from http.client import HTTPConnection
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -23,6 +26,9 @@ ROOT = Path(__file__).parents[1]
 
 ARGUMENTS = {"stock_ticker": ["--period", "1e-6"]}
 """What to call a program with, so that it doesn't last."""
+
+SERVERS = {"sse_ticker"}
+"""Programs that run until they are stopped."""
 
 PRINTED = {
     "log_watcher": """\
@@ -89,7 +95,7 @@ def test_every_example_is_run_here_and_listed_in_their_readme():
     names = {path.stem for path in (ROOT / "examples").glob("*.py")}
     readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
 
-    assert set(PRINTED) == names
+    assert set(PRINTED) | SERVERS == names
     assert {name for name in names if f"`{name}.py`" in readme} == names
 
 
@@ -243,3 +249,71 @@ async def test_worked_pipeline_gives_parcels_of_priced_orders():
         [(6, "gym", "lamp", 39)],
     ]
     assert anyio.current_time() - start == pytest.approx(7 * 0.015)
+
+
+@pytest.fixture
+def served_ticker():
+    """Run the program, and give its port and the lines that it prints."""
+    pytest.importorskip("starlette", reason="starlette is not installed")
+    pytest.importorskip("uvicorn", reason="uvicorn is not installed")
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = subprocess.Popen(
+        [
+            *(sys.executable, "-W", "error", str(path_of("sse_ticker"))),
+            *("--port", str(port), "--period", "0.01"),
+        ],
+        cwd=ROOT,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert program.stdout.readline() == f"http://127.0.0.1:{port}/\n"
+        last = time.monotonic() + 10
+        while time.monotonic() < last:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.02)
+        yield port, program.stdout
+    finally:
+        program.terminate()
+        _, errors = program.communicate(timeout=5)
+    assert "Traceback" not in errors
+
+
+def test_sse_ticker_serves_a_page_and_prices_until_the_visitor_leaves(served_ticker):
+    port, printed = served_ticker
+
+    def get(path, headers=()):
+        client = HTTPConnection("127.0.0.1", port, timeout=5)
+        client.request("GET", path, headers=dict(headers))
+        return client, client.getresponse()
+
+    client, response = get("/")
+    page = response.read().decode()
+    client.close()
+    client, response = get("/events")
+    first = [response.readline().decode() for _ in range(10)]
+    client.close()
+    response.close()
+    client, response = get("/events", {"Last-Event-ID": "41"})
+    again = [response.readline().decode() for _ in range(3)]
+    client.close()
+    response.close()
+
+    assert 'new EventSource("/events")' in page
+    assert first == [
+        *("retry: 1000\n", "\n"),
+        *("id: 0\n", "event: price\n", 'data: {"tick": 0, "price": 50.0}\n', "\n"),
+        *("id: 1\n", "event: price\n", 'data: {"tick": 1, "price": 50.71}\n', "\n"),
+    ]
+    assert again[2] == "id: 42\n"
+    assert [printed.readline() for _ in range(4)] == [
+        "a visitor came for tick 0\n",
+        "a visitor left\n",
+        "a visitor came for tick 42\n",
+        "a visitor left\n",
+    ]

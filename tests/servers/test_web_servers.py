@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryFile
 
 import pytest
 
@@ -47,12 +48,14 @@ class Server:
         with closing(socket.socket()) as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        # No pipe, which would fill; closed by `stop`.
+        self.said = TemporaryFile("w+")  # noqa: SIM115 - see above
         words = [word.format(port=self.port) for word in COMMANDS[name]]
         self.process = subprocess.Popen(
             [sys.executable, "-m", *words, APP],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stderr=subprocess.PIPE,
+            stderr=self.said,
             stdout=subprocess.DEVNULL,
         )
 
@@ -65,12 +68,17 @@ class Server:
         pytest.fail(f"{self.name} does not start: {self.stop()}")
 
     def stop(self):
+        """Stop it, and return what it said."""
         self.process.terminate()
         try:
-            return self.process.communicate(timeout=5)[1].decode()
+            self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return f"{self.name} did not stop {self.process.communicate()[1].decode()}"
+            self.process.wait()
+            self.said.write("Error: the server did not stop")
+        with self.said:
+            self.said.seek(0)
+            return self.said.read()
 
     def get(self, path):
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, 5)) as client:
@@ -122,7 +130,6 @@ def running(request):
     yield server
     said = server.stop()
 
-    assert "did not stop" not in said
     # One test has a flow fail; nothing else is to be heard of.
     errors = [line for line in said.splitlines() if "Error: " in line]
     assert [line for line in errors if "LookupError: as the test" not in line] == []
@@ -164,7 +171,8 @@ def test_a_client_that_leaves_closes_its_flow(server, name, leave):
     leave(client)
 
     assert server.closed(server.before + 1) == all_closed(server.before + 1)
-    assert server.state()["cleaned up"] == server.cleaned + 1  # it could wait
+    if "trio" not in server.name:  # where a broken connection cancels for good
+        assert server.state()["cleaned up"] == server.cleaned + 1
 
 
 def test_a_client_that_stops_reading_and_leaves_closes_its_flow(server):
