@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 import flowpy
-from flowpy import SKIP, Flow, flow, testing
+from flowpy import SKIP, Flow, flow, testing, web
 from flowpy.__main__ import main
 from flowpy._fusion import ENABLED
 from flowpy.io import lines, stdin_lines
@@ -62,6 +62,7 @@ def test_example_prints_what_it_says(test, backend):
         "run": partial(run, backend=backend, threshold=threshold),
         "stdin_lines": stdin_lines,
         **{name: getattr(testing, name) for name in testing.__all__},
+        **{name: getattr(web, name) for name in web.__all__},
         "run_virtual": virtual_on(backend),
     }
     printed = []
