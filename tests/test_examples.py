@@ -5,17 +5,22 @@ Where time matters, their `main` runs in virtual time.
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
+import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from contextlib import closing, suppress
 from http.client import HTTPConnection
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import count
 from pathlib import Path
+from urllib.request import urlopen
 
 import anyio
 import pytest
@@ -317,3 +322,83 @@ def test_sse_ticker_serves_a_page_and_prices_until_the_visitor_leaves(served_tic
         "a visitor came for tick 42\n",
         "a visitor left\n",
     ]
+
+
+class Browser:
+    """A headless Chromium with one page, steered over its debugging protocol."""
+
+    def __init__(self, port):
+        with urlopen(f"http://127.0.0.1:{port}/json") as answer:
+            pages = [page for page in json.load(answer) if page["type"] == "page"]
+        self.url = pages[0]["webSocketDebuggerUrl"]
+        self.ids = count(1)
+
+    def do(self, method, **params):
+        """Give a command, and return what comes of it."""
+        own = next(self.ids)
+        self.link.send(json.dumps({"id": own, "method": method, "params": params}))
+        while True:
+            answer = json.loads(self.link.recv(timeout=5))
+            if answer.get("id") == own:
+                return answer["result"]
+
+    def evaluate(self, script):
+        return self.do("Runtime.evaluate", expression=script)["result"].get("value")
+
+    def wait_until(self, script):
+        last = time.monotonic() + 5
+        while not self.evaluate(script) and time.monotonic() < last:
+            time.sleep(0.02)
+        assert self.evaluate(script)
+
+
+@pytest.fixture
+def browser(tmp_path):
+    client = pytest.importorskip(
+        "websockets.sync.client", reason="websockets is not installed"
+    )
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    program = subprocess.Popen(
+        [
+            *(chromium, "--headless", "--no-sandbox", "--disable-gpu"),
+            *("--remote-debugging-port=0", f"--user-data-dir={tmp_path}"),
+            "about:blank",
+        ],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        found = tmp_path / "DevToolsActivePort"
+        last = time.monotonic() + 10
+        while not (found.exists() and found.read_text().count("\n")):
+            if time.monotonic() > last:
+                pytest.skip("Chromium does not start")
+            time.sleep(0.02)
+        browser = Browser(found.read_text().split()[0])
+        with client.connect(browser.url, max_size=None) as browser.link:
+            yield browser
+    finally:
+        program.terminate()
+        program.wait(timeout=5)
+
+
+def test_sse_ticker_shows_its_prices_in_a_browser(served_ticker, browser):
+    port, printed = served_ticker
+
+    browser.do("Page.navigate", url=f"http://127.0.0.1:{port}/")
+    browser.wait_until("document.querySelectorAll('#last li').length > 2")
+    shown = browser.evaluate("document.querySelector('#last').innerText").split()
+    numbers = browser.evaluate(
+        "[...document.querySelectorAll('#last li')].slice(0, 3).map(li => li.value) + ''"
+    )
+    picture = b64decode(browser.do("Page.captureScreenshot")["data"])
+    browser.evaluate("events.close()")  # a page that is left may be kept for a while
+
+    assert shown[:3] == ["50.00", "50.71", "51.41"]
+    assert numbers == "0,1,2"
+    assert picture.startswith(b"\x89PNG")
+    assert len(set(picture)) > 100  # it is not a blank page
+    assert printed.readline() == "a visitor came for tick 0\n"
+    assert printed.readline() == "a visitor left\n"
