@@ -6,25 +6,33 @@
 
 from __future__ import annotations
 
-from flowpy._decorators import flow
+from flowpy._channel import Channel
+from flowpy._decorators import channel_flow, flow
 from flowpy._errors import (
     BufferOverflowError,
+    FlowClosedError,
     FlowConsumedError,
     FlowEmptyError,
     FlowError,
 )
-from flowpy._flow import Flow
+from flowpy._flow import Flow, GroupedFlow
+from flowpy._jobs import Job
 from flowpy._scheduler import run
 from flowpy._types import SKIP, Skip
 
 __all__ = (
     "SKIP",
     "BufferOverflowError",
+    "Channel",
     "Flow",
+    "FlowClosedError",
     "FlowConsumedError",
     "FlowEmptyError",
     "FlowError",
+    "GroupedFlow",
+    "Job",
     "Skip",
+    "channel_flow",
     "flow",
     "run",
 )
@@ -33,11 +41,16 @@ __version__ = "0.1.0"
 
 for _public in (
     BufferOverflowError,
+    Channel,
     Flow,
+    FlowClosedError,
     FlowConsumedError,
     FlowEmptyError,
     FlowError,
+    GroupedFlow,
+    Job,
     Skip,
+    channel_flow,
     flow,
     run,
 ):

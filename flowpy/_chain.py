@@ -124,7 +124,9 @@ class Chain:
         crews = [k for k, stage in enumerate(self._stages) if stage.holds]
         if not crews:
             return "all in the collecting task; no buffer"
-        *own, last = map(range, [0, *crews], [*crews, len(self._stages)])
+        # What stands above a stage with tasks runs in them; of a source, itself.
+        ends = [k or 1 for k in crews]
+        *own, last = map(range, [0, *ends], [*ends, len(self._stages)])
         return (
             f"in tasks of their own: {', '.join(map(numbers, own))}; "
             f"in the collecting task: {numbers(last)}; "
@@ -134,5 +136,7 @@ class Chain:
 
 def numbers(stages: range) -> str:
     """Return the numbers of some stages that follow each other."""
+    if not stages:
+        return "none"
     first, last = stages[0], stages[-1]
     return f"{first}" if first == last else f"{first}-{last}"

@@ -130,6 +130,16 @@ class Crew:
         """Have a child iterate and close `source`, and put its items in `channel`."""
         return self.spawn(pump, source, channel, feeds=channel)
 
+    def one_by_one(self, source: AsyncIterator[T]) -> Channel[T]:
+        """Have a child iterate and close `source`; return the channel of its items.
+
+        One is pulled at once, each other when the one before is taken: for a reader
+        that looks at what is lent to it, and takes it once it is asked for more.
+        """
+        channel: Channel[T] = self.channel(1)
+        self.pump(source, channel)
+        return channel
+
     @protected
     def spawn(
         self,
@@ -158,16 +168,46 @@ class Crew:
         return child
 
     async def stop(self, *children: Child) -> None:
-        """Cancel children and wait until they have ended, their cleanup included."""
+        """Cancel children and wait until they have ended, their cleanup included.
+
+        One that stands in a channel which has been closed leaves by itself.
+        """
         for child in children:
-            child.cancel()
+            if not child.departing:
+                child.cancel()
         await self.join(*children, hard=True)
+
+    async def until(self, done: Callable[[], object]) -> None:
+        """Have the stage wait until `done()`; raise the error of a child meanwhile."""
+        while not done():
+            self.check()
+            await self.arrival.park()
+
+    @protected
+    async def rest(self, gate: Gate, done: Callable[[], object]) -> bool:
+        """Have the running child wait at a gate as it would in a full channel.
+
+        Returns False if the stage is being closed: then it is to leave by itself.
+        """
+        me = self.scheduler.current_task()
+        self._resting.add(me)
+        try:
+            while not (self.closing or done()):
+                await gate.park()
+        finally:
+            self._resting.discard(me)
+        if self.closing:
+            self.leave()
+        return not self.closing
 
     @protected
     def dismiss(self, children: Iterable[Child]) -> None:
-        """Cancel children, but for those that leave by themselves: see `Crew`."""
+        """Cancel children, but for those that leave by themselves: see `Crew`.
+
+        One that is being stopped already is let alone, so that its cleanup can wait.
+        """
         for child in children:
-            if not (child.leaving or child.key in self._resting):
+            if not (child.departing or child._stopping):
                 child.cancel()
 
     @protected
@@ -262,6 +302,18 @@ class Child:
     def key(self) -> object:
         """What the scheduler calls its task."""
         return self.task and self.task.key
+
+    @property
+    def resting(self) -> bool:
+        """Whether it stands in a full channel, or the like."""
+        return self.key in self._crew._resting
+
+    @property
+    def departing(self) -> bool:
+        """Whether it ends by itself, since it stands where nobody wants items."""
+        feeds = self._feeds
+        closed = self._crew.closing or (isinstance(feeds, Channel) and not feeds.ahead)
+        return self.leaving or (closed and self.resting)
 
     def cancel(self, *, for_good: bool = False) -> None:
         """Cancel it, without waiting for its end.
@@ -480,6 +532,13 @@ class Channel(Queue[T]):
         item = self.items.popleft()
         if self.parked:
             self.release()
+        return item
+
+    def lend(self) -> T:
+        """Return the first item, whose place stays taken until `take`."""
+        items: deque[Any] = self.items
+        item: T = items[0]
+        items[0] = None
         return item
 
     def release(self) -> None:

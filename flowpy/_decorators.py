@@ -6,8 +6,22 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial, wraps
 from inspect import isasyncgenfunction
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Self,
+    TypeVar,
+    cast,
+    overload,
+)
 
+from flowpy._callbacks import is_async
+from flowpy._channel import Channel
+from flowpy._checks import check_count
+from flowpy._crew import Crew
 from flowpy._flow import Flow, as_flow, made
 from flowpy._iterating import closing
 from flowpy._operator import Operator, name_of, names_of, operator
@@ -116,6 +130,122 @@ async def tidied(
 @operator(show="source")
 def above(opener: Callable[[], Items[T]]) -> Items[T]:
     return opener()
+
+
+@overload
+def channel_flow(
+    produce: Callable[Concatenate[Channel[T], P], Coroutine[Any, Any, object]], /
+) -> Callable[P, Flow[T]]: ...
+@overload
+def channel_flow(
+    *, capacity: int = 64
+) -> Callable[
+    [Callable[Concatenate[Channel[T], P], Coroutine[Any, Any, object]]],
+    Callable[P, Flow[T]],
+]: ...
+def channel_flow(
+    produce: Callable[..., Coroutine[Any, Any, object]] | None = None,
+    /,
+    *,
+    capacity: int = 64,
+) -> Any:
+    """Make a flow that tasks, callbacks or threads feed, of a function that starts them.
+
+    Each collection calls `produce(channel, ...)` in a task of its own. It puts items in
+    the channel, or has others do that: `await channel.send(item)`, from callbacks
+    `channel.try_send(item)`, which returns whether there was room, from other threads
+    `channel.send_from_thread(item)`, which waits there. The flow ends when `produce`
+    returns or `channel.close(error=None)` is called, after what is in the channel.
+
+    When the collector stops, `produce` is cancelled, and waited for; where it stands in
+    `await channel.wait_closed()`, that returns. Other work of its own it starts in a
+    task group of its own.
+
+    Args:
+        produce: An async function whose first parameter is the `Channel`.
+        capacity: How many items wait in the channel, at most; >= 1.
+
+    Shape: what is sent, in that order. Holds `capacity` items, runs 1 task.
+
+    Raises:
+        TypeError: at the call, if `produce` is not an async function, or `capacity` not
+            an integer; when the flow is made, if the arguments don't fit `produce`.
+        ValueError: at the call, if `capacity` is less than 1.
+
+    Example:
+        >>> @channel_flow
+        ... async def presses(channel, keyboard):
+        ...     keyboard.on_press = channel.try_send
+        ...     keyboard.on_unplug = channel.close
+        ...     await channel.wait_closed()
+        ...     keyboard.on_press = keyboard.on_unplug = None
+        >>> @channel_flow(capacity=2)
+        ... async def count_to(channel, n):
+        ...     for i in range(n):
+        ...         await channel.send(i)
+        >>> run(count_to(3).to_list)
+        [0, 1, 2]
+
+    Source: Kotlin Flow `channelFlow` and `callbackFlow`; `awaitClose`.
+    """
+    check_count("capacity", capacity, 1)
+    if produce is None:
+        return partial(channel_flow, capacity=capacity)
+    if not is_async(produce):
+        message = (
+            "@channel_flow needs an async function (async def without yield) whose first "
+            f"parameter is the channel; got {produce!r}. For an async generator "
+            "function: @flow"
+        )
+        raise TypeError(message)
+    feed = produce
+
+    @wraps(feed)
+    def make(*args: Any, **kwargs: Any) -> Flow[Any]:
+        feed(None, *args, **kwargs).close()  # do they fit? It has not begun to run.
+        return made((fed,), ((feed, args, kwargs, capacity),))
+
+    return make
+
+
+def describe_feeding(
+    fn: Generator, args: Arguments, kwargs: Named, capacity: int
+) -> str:
+    """Return the call that made such a flow."""
+    return describe_call(fn, args, kwargs)
+
+
+@operator(
+    seam="runs its function in a task of its own",
+    holds="at most {capacity} items wait",
+    show=describe_feeding,
+)
+async def fed(
+    fn: Callable[..., Coroutine[Any, Any, object]],
+    args: Arguments,
+    kwargs: Named,
+    capacity: int,
+) -> Items[Any]:
+    async with Crew("channel_flow") as crew:
+        channel: Channel[Any] = Channel(crew, capacity)
+        try:
+            crew.spawn(channel.run, partial(feeding, fn, channel, args, kwargs))
+            while await channel.more():
+                yield channel.take()
+        finally:
+            channel.end()
+
+
+async def feeding(
+    fn: Callable[..., Coroutine[Any, Any, object]],
+    channel: Channel[Any],
+    args: Arguments,
+    kwargs: Named,
+) -> None:
+    """Call a function, and close what it leaves behind of the flows it gets."""
+    async with Lent() as lent:
+        named = {name: lent.watch(value) for name, value in kwargs.items()}
+        await fn(channel, *map(lent.watch, args), **named)
 
 
 class Lent:

@@ -20,3 +20,7 @@ class FlowEmptyError(FlowError, LookupError):
 
 class BufferOverflowError(FlowError):
     """An item came for a buffer that was full, and was told to raise then."""
+
+
+class FlowClosedError(FlowError):
+    """An item was sent to a flow that has ended."""

@@ -19,6 +19,7 @@ from typing import (
     Never,
     ParamSpec,
     TypeGuard,
+    cast,
     get_args,
     overload,
 )
@@ -41,7 +42,8 @@ from flowpy._checks import (
     check_period,
     check_type,
 )
-from flowpy._iterating import closing
+from flowpy._iterating import closing, is_async_iterable
+from flowpy._jobs import Job, launch
 from flowpy._operators import (
     buffer,
     combine,
@@ -51,6 +53,7 @@ from flowpy._operators import (
     limit,
     recover,
     select,
+    share,
     time,
     transform,
 )
@@ -67,13 +70,22 @@ if TYPE_CHECKING:
 
     from flowpy._operator import Operator
     from flowpy._scheduler import Backend
-    from flowpy._types import Callback, Duration, FlowLike, Result, Skip
+    from flowpy._types import (
+        AnyTaskGroup,
+        Callback,
+        Duration,
+        FlowLike,
+        Gettable,
+        Result,
+        Skip,
+    )
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 A = TypeVar("A")
 E = TypeVar("E", bound=Exception)
 K = TypeVar("K")
+K_co = TypeVar("K_co", covariant=True)
 R = TypeVar("R")
 S = TypeVar("S")
 U = TypeVar("U")
@@ -258,6 +270,39 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         values = (seed, check_callable("fn", fn))
         return made((sources.unfold,), (values,))
+
+    @staticmethod
+    def from_queue(queue: Gettable[T]) -> Flow[T]:
+        """Make a flow of what comes out of a queue.
+
+        Args:
+            queue: An `asyncio.Queue`, or one with the same `async def get()`.
+
+        Shape: the items, in order, each taken when it is asked for. Ends when the queue
+            has been shut down (which those of asyncio can be since Python 3.13) and is
+            empty; else never: several collections share the items.
+
+        Raises:
+            TypeError: at the call, if `queue` has no method `get`.
+            RuntimeError: while running, for an `asyncio.Queue` on trio.
+
+        Example:
+            >>> async def main():
+            ...     queue = asyncio.Queue()
+            ...     for word in ("a", "b", "c"):
+            ...         queue.put_nowait(word)
+            ...     return await Flow.from_queue(queue).take(2).to_list()
+            >>> run(main)
+            ['a', 'b']
+
+        Source: Kotlin Flow `consumeAsFlow`, but the queue is left open.
+        """
+        if not callable(getattr(queue, "get", None)):
+            message = (
+                f"queue must have a method get, as asyncio.Queue has; got {queue!r}"
+            )
+            raise TypeError(message)
+        return made((sources.queue_items,), ((queue,),))
 
     # ------------------------------------------------------------------ transform
 
@@ -969,6 +1014,71 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         return self._then(limit.drop_while, check_callable("predicate", predicate))
 
+    def take_until(self, other: limit.Signal) -> Flow[T_co]:
+        """Give items until `other` emits.
+
+        ::
+
+            source            a--b--c--d|
+            other             -----x
+            take_until(other) a--b-|
+
+        Args:
+            other: A flow or async iterable; or an async function, such as
+                `event.wait`, whose return counts as its only item. It runs in a task of
+                its own, from the first pull on.
+
+        Shape: the first items, which are pulled one at a time. The source is closed as
+            `other` emits. One that ends without an item changes nothing; one that
+            fails ends this flow with its error, after the items that came before. One
+            that emits at once leaves no item.
+
+        Raises:
+            TypeError: at the call, if `other` is none of these; while running, if the
+                function is not async.
+
+        Example:
+            >>> async def main():
+            ...     stop = anyio.Event()
+            ...     flow = Flow.interval(0.01).on_each(lambda n: n == 2 and stop.set())
+            ...     return await flow.take_until(stop.wait).to_list()
+            >>> run(main)
+            [0, 1, 2]
+
+        Source: RxJS `takeUntil`.
+        """
+        return self._then(limit.take_until, signal(other))
+
+    def drop_until(self, other: limit.Signal) -> Flow[T_co]:
+        """Leave out the items that come before `other` emits.
+
+        ::
+
+            source            a--b--c--d|
+            other             -----x
+            drop_until(other) ------c--d|
+
+        Args:
+            other: A flow or async iterable; or an async function, such as
+                `event.wait`, whose return counts as its only item. It runs in a task of
+                its own, from the first pull on.
+
+        Shape: the other items; they are pulled one at a time, also those that are left
+            out, while somebody waits for one. If `other` ends without an item, all are
+            left out; if it fails, this flow ends with its error.
+
+        Raises:
+            TypeError: at the call, if `other` is none of these; while running, if the
+                function is not async.
+
+        Example:
+            >>> run(Flow.interval(0.01).drop_until(Flow.of("go")).take(2).to_list)
+            [0, 1]
+
+        Source: RxJS `skipUntil`.
+        """
+        return self._then(limit.drop_until, signal(other))
+
     # ---------------------------------------------------------------------- group
 
     @overload
@@ -1125,6 +1235,128 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         return self._then(group.chunked_by, check_callable("key", key))
 
+    @overload
+    def group_by(
+        self,
+        key: Callback[[T_co], K],
+        *,
+        capacity: int = 64,
+        max_groups: int | None = None,
+    ) -> Flow[GroupedFlow[K, T_co]]: ...
+    @overload
+    def group_by(
+        self,
+        key: Callable[[T_co], K],
+        *,
+        capacity: int = 64,
+        max_groups: int | None = None,
+    ) -> Flow[GroupedFlow[K, T_co]]: ...
+    def group_by(
+        self,
+        key: Callable[[T_co], Any],
+        *,
+        capacity: int = 64,
+        max_groups: int | None = None,
+    ) -> Flow[GroupedFlow[Any, T_co]]:
+        """Sort items into flows of their own, one for each key, as keys appear.
+
+        The groups are to be collected as they come, all of them at once: in tasks of
+        their own, or by `flat_map` with as much `concurrency` as there are groups. One
+        after the other will do for what fits in the buffers.
+
+        ::
+
+            source        a1-b1-a2--b2|
+            group_by(...) x--y--------|
+            x             a1----a2----|
+            y                b1-----b2|
+
+        Args:
+            key: The key of an item; plain or async. It is called in a task of its own.
+            capacity: How many items a group may hold that nobody has read yet, and how
+                many groups may wait; >= 1.
+            max_groups: How many groups there may be at once; >= 1. One more ends the
+                group that has had no item for the longest time; where its key comes
+                again, that makes a new group.
+
+        Shape: one flow for each key, with the key in its `.key`, to be collected once.
+            Each ends as the source does, and fails as it does. Upstream waits while a
+            group is full. So while an unread group is full **no new group comes**: who
+            waits for one then, instead of reading, waits for ever. What is not wanted
+            is best left out above, by `filter`. Items are dropped whose group was left
+            before its end, or is gone unread. Runs 1 task, which is shared: it goes on
+            while this flow or a group is being collected, and has ended when the last
+            of them returns. After an early stop here no new group is made, and those
+            that nobody has begun to collect are refused.
+
+        Raises:
+            TypeError: at the call, if `key` is not callable, or a number no integer;
+                while running, if a key is not hashable.
+            ValueError: at the call, if `capacity` or `max_groups` is less than 1.
+            FlowConsumedError: while running, if a group is collected a second time, or
+                only after all others have left.
+
+        Example:
+            >>> async def main():
+            ...     groups = await Flow(["tea", "ale", "gin"]).group_by(len).to_list()
+            ...     return {group.key: await group.to_list() for group in groups}
+            >>> run(main)
+            {3: ['tea', 'ale', 'gin']}
+
+        Source: RxJS `groupBy`, with bounds.
+        """
+        return self._then(
+            group.group_by,
+            check_callable("key", key),
+            check_count("capacity", capacity, 1),
+            max_groups
+            if max_groups is None
+            else check_count("max_groups", max_groups, 1),
+            GroupedFlow,
+        )
+
+    def partition(
+        self, predicate: Callable[[T_co], object]
+    ) -> tuple[Flow[T_co], Flow[T_co]]:
+        """Return two flows over one collection: what matches, and the rest.
+
+        ::
+
+            source  1--2--3--4|
+            odd     1-----3---|
+            even    ---2-----4|
+
+        Args:
+            predicate: A function of the item, plain or async. It is called in a task
+                of its own, with the context variables of the first collector.
+
+        Shape: each item in one of the two, in order; each of the two is to be collected
+            once, in whatever task. The one collection starts with the first of them,
+            and goes on until both have ended or were left: the last to return has
+            closed it. Each holds at most 64 items, then upstream waits, and so does
+            the other one; this holds for one that nobody collects, until it is
+            gone. What comes for one that was left early is dropped.
+
+        Raises:
+            TypeError: at the call, if `predicate` is not callable.
+            FlowConsumedError: while running, if one is collected a second time.
+
+        Example:
+            >>> async def main():
+            ...     odd, even = Flow(range(6)).partition(lambda n: n % 2)
+            ...     return await odd.to_list(), await even.to_list()
+            >>> run(main)
+            ([1, 3, 5], [0, 2, 4])
+
+        Source: RxJS `partition`, which collects twice; Python's recipe `partition`.
+        """
+        check_callable("predicate", predicate)
+        matching, rest = share.Hub[T_co]("partition", 2, 64).branches()
+        return (
+            self._then(share.partition, predicate, matching),
+            self._then(share.partition, predicate, rest),
+        )
+
     # -------------------------------------------------------------------- combine
 
     @overload
@@ -1248,12 +1480,20 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def zip(self, *others: FlowLike[Any], strict: bool = False) -> Flow[Any]:
         """Give tuples of the first items of all flows, of the second ones, and so on.
 
+        ::
+
+            source     a-----b--c|
+            other      --1-2------3|
+            zip(other) --x---y----(z|)    x = (a, 1), y = (b, 2), z = (c, 3)
+
         Args:
-            others: Flows, async iterables or iterables.
+            others: Flows, async iterables or iterables. Each flow runs in a task of
+                its own, from the first pull on.
             strict: Whether flows of different lengths are an error.
 
         Shape: as many tuples as the shortest flow has items; with its end the others
-            are closed at once. The sides are pulled one after the other.
+            are closed at once. For each tuple every flow is pulled once, all of them
+            together; none runs ahead.
 
         Raises:
             TypeError: at the call, if one cannot be iterated.
@@ -1268,6 +1508,144 @@ class Flow(Terminals[T_co], Generic[T_co]):
         return as_flow(self)._then(combine.zip, flows(others), strict)
 
     @overload
+    def combine(self) -> Flow[tuple[T_co]]: ...
+    @overload
+    def combine(self, other: FlowLike[U], /) -> Flow[tuple[T_co, U]]: ...
+    @overload
+    def combine(
+        self, other: FlowLike[U], o2: FlowLike[U2], /
+    ) -> Flow[tuple[T_co, U, U2]]: ...
+    @overload
+    def combine(
+        self, other: FlowLike[U], o2: FlowLike[U2], o3: FlowLike[U3], /
+    ) -> Flow[tuple[T_co, U, U2, U3]]: ...
+    @overload
+    def combine(
+        self,
+        other: FlowLike[U],
+        o2: FlowLike[U2],
+        o3: FlowLike[U3],
+        o4: FlowLike[U4],
+        /,
+    ) -> Flow[tuple[T_co, U, U2, U3, U4]]: ...
+    @overload
+    def combine(self, *others: FlowLike[U]) -> Flow[tuple[T_co | U, ...]]: ...
+    def combine(self, *others: FlowLike[Any]) -> Flow[Any]:
+        """Give tuples of the latest items of all flows, one for each that arrives.
+
+        ::
+
+            source         a---b-----|
+            other          --1---2|
+            combine(other) --x-y-z---|    x = (a, 1), y = (b, 1), z = (b, 2)
+
+        Args:
+            others: Flows, async iterables or iterables. Each flow runs in a task of
+                its own, from the first pull on.
+
+        Shape: nothing until each flow has an item, then one tuple for each arrival;
+            ends when all have. Each runs at most 16 items ahead of what was taken of
+            it. No arrival is left out: put `conflate()` below for the newest only.
+
+        Raises:
+            TypeError: at the call, if one cannot be iterated.
+
+        Example:
+            >>> run(Flow.of(1).combine([2], "a").to_list)
+            [(1, 2, 'a')]
+
+        Source: RxJS `combineLatest`; Kotlin Flow `combine`, which leaves arrivals out
+            where the reader is slow.
+        """
+        return as_flow(self)._then(combine.combine, flows(others))
+
+    @overload
+    def with_latest_from(self) -> Flow[tuple[T_co]]: ...
+    @overload
+    def with_latest_from(self, other: FlowLike[U], /) -> Flow[tuple[T_co, U]]: ...
+    @overload
+    def with_latest_from(
+        self, other: FlowLike[U], o2: FlowLike[U2], /
+    ) -> Flow[tuple[T_co, U, U2]]: ...
+    @overload
+    def with_latest_from(
+        self, other: FlowLike[U], o2: FlowLike[U2], o3: FlowLike[U3], /
+    ) -> Flow[tuple[T_co, U, U2, U3]]: ...
+    @overload
+    def with_latest_from(
+        self,
+        other: FlowLike[U],
+        o2: FlowLike[U2],
+        o3: FlowLike[U3],
+        o4: FlowLike[U4],
+        /,
+    ) -> Flow[tuple[T_co, U, U2, U3, U4]]: ...
+    @overload
+    def with_latest_from(self, *others: FlowLike[U]) -> Flow[tuple[T_co | U, ...]]: ...
+    def with_latest_from(self, *others: FlowLike[Any]) -> Flow[Any]:
+        """Give each item of this flow with the latest of each other.
+
+        ::
+
+            source                  a--b---c|
+            other                   -1---2----
+            with_latest_from(other) ---x---y|    x = (b, 1), y = (c, 2)
+
+        Args:
+            others: Flows, async iterables or iterables. Each runs in a task of its
+                own, from the first pull on, and never waits; one that has ended
+                leaves its last item.
+
+        Shape: one tuple for each item of this flow, but for those that come before each
+            other has one; ends with this flow, which is pulled one at a time. Holds
+            the newest item of each other.
+
+        Raises:
+            TypeError: at the call, if one cannot be iterated.
+
+        Example:
+            >>> run(Flow.of(1, 2).with_latest_from("a").to_list)
+            [(1, 'a'), (2, 'a')]
+
+        Source: RxJS `withLatestFrom`.
+        """
+        return as_flow(self)._then(combine.with_latest_from, flows(others))
+
+    @overload
+    def race(self, other: FlowLike[U], o2: FlowLike[U2], /) -> Flow[T_co | U | U2]: ...
+    @overload
+    def race(self, *others: FlowLike[U]) -> Flow[T_co | U]: ...
+    def race(self, *others: FlowLike[Any]) -> Flow[Any]:
+        """Give the items of the flow that is the first to have one.
+
+        ::
+
+            source      ----a-b|
+            other       -1--2---3|
+            race(other) -1--2---3|
+
+        Args:
+            others: Flows, async iterables or iterables. Each runs in a task of its
+                own, from the first pull on.
+
+        Shape: the items of one flow, which is pulled one at a time. The others are
+            cancelled, and closed before its first item is passed on. One that ends
+            without an item has not won: the race goes on without it. One that fails
+            before any has an item fails the race. Of several at the same instant it is
+            the first in their order that counts.
+
+        Raises:
+            TypeError: at the call, if one cannot be iterated.
+
+        Example:
+            >>> run(Flow.never().race(Flow.empty(), Flow.of(1, 2)).to_list)
+            [1, 2]
+
+        Source: RxJS `race`, where one that ends without an item wins.
+        """
+        return as_flow(self)._then(combine.race, flows(others))
+
+    @overload
     def interleave(
         self, other: FlowLike[U], o2: FlowLike[U2], /
     ) -> Flow[T_co | U | U2]: ...
@@ -1276,10 +1654,18 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def interleave(self, *others: FlowLike[Any]) -> Flow[Any]:
         """Give one item of each flow in turn; one that has ended is passed over.
 
-        Args:
-            others: Flows, async iterables or iterables.
+        ::
 
-        Shape: all items of all flows, each flow's in order.
+            source            a-b----c|
+            other             1---2--3|
+            interleave(other) (a1)-b-2--(c3)|
+
+        Args:
+            others: Flows, async iterables or iterables. Each flow runs in a task of
+                its own, from its first turn on.
+
+        Shape: all items of all flows, each flow's in order. A flow is pulled when it is
+            its turn; none runs ahead.
 
         Raises:
             TypeError: at the call, if one cannot be iterated.
@@ -1347,6 +1733,48 @@ class Flow(Terminals[T_co], Generic[T_co]):
         Source: Kotlin Flow `conflate`.
         """
         return self._then(buffer.conflate)
+
+    def broadcast(self, n: int, *, capacity: int = 64) -> tuple[Flow[T_co], ...]:
+        """Return n flows that each see every item of one collection.
+
+        ::
+
+            source  a--b--c--|
+            first   a--b--c--|
+            second  a--b|
+            third   a--b--c--|
+
+        Args:
+            n: How many; >= 1.
+            capacity: How many items each may hold that it has not read yet; >= 1.
+
+        Shape: all items in each, in order; each is to be collected once, in whatever
+            task. The one collection starts with the first of them, in a task of its
+            own with the context variables of the first, and goes on until all have
+            ended or were left: the last to return has closed it. The slowest sets the
+            pace: upstream waits while one holds `capacity` items. So does one that
+            nobody collects, until it is gone; one that was left early holds no other.
+
+        Raises:
+            TypeError: at the call, if a number is no integer.
+            ValueError: at the call, if `n` or `capacity` is less than 1.
+            FlowConsumedError: while running, if one is collected a second time.
+
+        Example:
+            >>> async def main():
+            ...     low, high = Flow.of(3, 1, 2).broadcast(2)
+            ...     return await low.min(), await high.max()
+            >>> run(main)
+            (1, 3)
+
+        Source: Python's `itertools.tee`, with a bound; Akka Streams `Broadcast`.
+        """
+        check_count("n", n, 1)
+        hub = share.Hub[T_co]("broadcast", n, check_count("capacity", capacity, 1))
+        return tuple(
+            self._then(share.broadcast, n, capacity, branch)
+            for branch in hub.branches()
+        )
 
     # ----------------------------------------------------------------------- time
 
@@ -1921,6 +2349,33 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         return iterate_blocking(self.open, backend)
 
+    def launch_in(self, task_group: AnyTaskGroup) -> Job:
+        """Collect in a task of a group, without waiting for it.
+
+        Args:
+            task_group: A task group of anyio or asyncio, or a nursery of trio.
+
+        Shape: one collection, whose items are dropped; put `on_each` before. An error
+            ends the group, as that of any task. The `Job` that it returns can be
+            cancelled alone: `job.cancel()`; `await job.wait()` returns when it has
+            ended, however it did.
+
+        Raises:
+            TypeError: at the call, if `task_group` is none of these.
+
+        Example:
+            >>> async def main():
+            ...     async with anyio.create_task_group() as group:
+            ...         job = Flow.of(1, 2).on_each(print).launch_in(group)
+            ...         await job.wait()
+            >>> run(main)
+            1
+            2
+
+        Source: Kotlin Flow `launchIn`.
+        """
+        return launch(repr(self), self.collect, task_group)
+
     # ------------------------------------------------------------------ around it
 
     def pipe(
@@ -1951,6 +2406,37 @@ class Flow(Terminals[T_co], Generic[T_co]):
         return check_callable("fn", fn)(self, *args, **kwargs)
 
 
+class GroupedFlow(Flow[T_co], Generic[K_co, T_co]):
+    """A flow of the items with one key; `group_by` gives them.
+
+    Args:
+        key: What the items have in common.
+        source: Where they come from, as `Flow` takes it.
+
+    Shape: the items of the source, in order.
+
+    Raises:
+        TypeError: at the call, if `source` cannot be iterated.
+
+    Example:
+        >>> async def main():
+        ...     groups = Flow(["a", "bb", "c"]).group_by(len)
+        ...     return [(group.key, await group.to_list()) async for group in groups]
+        >>> run(main)
+        [(1, ['a', 'c']), (2, ['bb'])]
+
+    Source: RxJS `GroupedObservable`.
+    """
+
+    __slots__ = ("key",)
+
+    key: K_co
+
+    def __init__(self, key: K_co, source: FlowLike[T_co]) -> None:
+        super().__init__(source)
+        self.key = key
+
+
 def made(stages: Stages, values: Values) -> Flow[Any]:
     """Return a flow of these stages."""
     kind: type[Flow[Any]] = Flow
@@ -1971,3 +2457,16 @@ def as_flow(value: Any, name: str = "flow") -> Flow[Any]:
 def flows(others: tuple[Any, ...]) -> tuple[Flow[Any], ...]:
     """Return each of `others` as a flow."""
     return tuple(as_flow(other, "others") for other in others)
+
+
+def signal(other: Any) -> limit.Signal:
+    """Return argument `other` in the form that operators wait for."""
+    if is_async_iterable(other):
+        return as_flow(other)
+    if callable(other):
+        function: limit.Signal = cast("Any", other)
+        return function
+    message = (
+        f"other must be a flow, an async iterable or an async function; got {other!r}"
+    )
+    raise TypeError(message)

@@ -21,14 +21,14 @@ from flowpy._iterating import (
     read_in_turns,
 )
 from flowpy._operator import Operator, name_of, names_of, operator
-from flowpy._scheduler import current_scheduler
+from flowpy._scheduler import check_queue, current_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import (
         AsyncIterable,
     )
 
-    from flowpy._types import Callback, FlowLike, Items
+    from flowpy._types import Callback, FlowLike, Gettable, Items
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -159,3 +159,29 @@ def check_step(step: tuple[T, S]) -> tuple[T, S]:
         message = f"unfold: fn must return (item, next_state) or None; got {step!r}"
         raise TypeError(message)
     return step
+
+
+@operator(show="Flow.from_queue({})")
+async def queue_items(queue: Gettable[T]) -> Items[T]:
+    check_queue(queue)
+    with Turns(repeat(None)) as turns:
+        for part in turns:
+            for _ in part:
+                try:
+                    x = await queue.get()
+                except Exception as error:
+                    if not is_shut_down(error):
+                        raise
+                    turns.stop()
+                    break
+                yield x
+            if turns.over():
+                await turns.let_others_run()
+
+
+def is_shut_down(error: Exception) -> bool:
+    """Tell whether a queue says by an error that it has been shut down and is empty.
+
+    Those of other packages have classes of their own for it, of the same name.
+    """
+    return any(kind.__name__.endswith("QueueShutDown") for kind in type(error).__mro__)

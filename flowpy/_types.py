@@ -14,9 +14,10 @@ from collections.abc import (
 )
 from datetime import timedelta
 from enum import Enum
-from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Final, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 P = ParamSpec("P")
 
 Items: TypeAlias = AsyncGenerator[T, None]
@@ -43,6 +44,33 @@ Duration: TypeAlias = float | timedelta
 
 FlowLike: TypeAlias = AsyncIterable[T] | Iterable[T]
 """What stands beside a flow in `concat`, `zip` and their like; flows are included."""
+
+
+class Gettable(Protocol[T_co]):
+    """A queue such as `asyncio.Queue`."""
+
+    async def get(self) -> T_co:
+        """Wait for an item, remove and return it."""
+        ...
+
+
+class StartsTasks(Protocol):
+    """A task group of anyio, or a nursery of trio."""
+
+    def start_soon(self, fn: Callable[[], Coroutine[Any, Any, None]], /) -> object:
+        """Run a function in a task of the group."""
+        ...
+
+
+class CreatesTasks(Protocol):
+    """A task group of asyncio."""
+
+    def create_task(self, coro: Coroutine[Any, Any, None], /) -> Any:
+        """Run a coroutine in a task of the group, and return that task."""
+        ...
+
+
+AnyTaskGroup: TypeAlias = StartsTasks | CreatesTasks
 
 
 class _Missing(Enum):

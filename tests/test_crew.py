@@ -218,6 +218,21 @@ async def test_a_deadline_during_the_close_ends_the_cleanup(apply):
 
 
 @apart
+async def test_a_cancelled_reader_ends_the_cleanup_of_a_source_that_has_items_ahead(
+    apply,
+):
+    events = []
+    start = anyio.current_time()
+    with anyio.move_on_after(9):
+        async with apply(ticks(events, cleanup=1000)).open() as items:
+            await anext(items)
+            await anyio.sleep_forever()
+
+    assert events == ["open", "closing"]
+    assert anyio.current_time() - start == pytest.approx(9)
+
+
+@apart
 async def test_a_cancelled_reader_cancels_the_tasks_and_waits_for_them(apply):
     events = []
     with anyio.move_on_after(2.5) as scope:
@@ -413,6 +428,25 @@ async def test_a_child_that_is_stopped_has_ended_with_its_cleanup():
 
         assert child.ended
     assert events == ["ended", "stopped"]
+
+
+async def test_a_child_that_is_being_stopped_is_not_cancelled_again_by_the_close():
+    events = []
+
+    async def work():
+        try:
+            await anyio.sleep_forever()
+        finally:
+            await anyio.sleep(1)
+            events.append("ended")
+
+    async with Crew("test") as crew:
+        child = crew.spawn(work)
+        await checkpoint()
+        child.cancel()
+        await anyio.sleep(0.5)
+
+    assert events == ["ended"]
 
 
 async def test_the_error_of_a_child_that_nobody_needs_is_dropped_at_the_close():

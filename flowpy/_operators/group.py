@@ -1,19 +1,24 @@
-"""Operators that make lists of neighbouring items: chunked, windowed, chunked_by."""
+"""Operators that put items together: in lists, chunked or windowed; in groups."""
 
 from __future__ import annotations
 
 from collections import deque
 from itertools import count
 from sys import maxsize
-from typing import TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from flowpy._arrivals import Arrivals, stamp
 from flowpy._crew import Crew, after
 from flowpy._iterating import closing
 from flowpy._operator import operator
+from flowpy._operators.share import Group, Hub, Lane
 from flowpy._types import MISSING, Callback, Items, Missing
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
 T = TypeVar("T")
+G = TypeVar("G")
 K = TypeVar("K")
 
 
@@ -157,3 +162,81 @@ async def chunked_by(
             raise failure
         finally:
             failure = None  # or it and this frame would keep each other alive
+
+
+@operator(
+    seam="sorts items in a task of its own",
+    holds="at most {capacity} items of each group wait",
+)
+async def group_by(
+    source: Items[T],
+    key: Callback[[T], K],
+    capacity: int,
+    max_groups: int | None,
+    flow: Callable[[K, Group[T]], G],
+) -> Items[G]:
+    hub: Hub[G] = Hub("group_by")
+    new: Lane[G] = Lane(hub, capacity)
+    groups = Groups(new, max_groups, flow)
+    async with new:
+        hub.start(sort, source, key, groups)
+        items = new.items
+        try:
+            while items or await new.more():
+                yield new.take()
+        except GeneratorExit:
+            # As after `take(2).flat_map(..., concurrency=2)`: the tasks that are to
+            # collect groups may have been started, and not yet have begun.
+            new.close()
+            await hub.turns(groups.all_begun)
+            raise
+
+
+async def sort(
+    source: AsyncIterator[T], key: Callback[[T], K], groups: Groups[K, T, G]
+) -> None:
+    """Put each item in the lane of its group."""
+    new, hub = groups.new, groups.new.hub
+    async for x in source:
+        lane = groups.lane(await key(x))
+        if lane is None or lane.gone:
+            going_on = await hub.dropped()
+        else:
+            full = lane.put(x)
+            going_on = not (full or new.full) or await hub.room((lane, new))
+        if not going_on:
+            break
+
+
+class Groups(Generic[K, T, G]):
+    """The groups of one collection; each new one is handed out through a lane."""
+
+    __slots__ = ("_flow", "_lanes", "_most", "new")
+
+    def __init__(
+        self, new: Lane[G], most: int | None, flow: Callable[[K, Group[T]], G]
+    ) -> None:
+        self.new = new
+        self._most = most
+        self._flow = flow
+        self._lanes: dict[K, Lane[T]] = {}
+        """Least recently used first, if there is a limit to them."""
+
+    def lane(self, key: K) -> Lane[T] | None:
+        """Return the lane of a group, a new one if need be; None if nobody wants one."""
+        lanes = self._lanes
+        lane = lanes.get(key)
+        if lane is None:
+            if self.new.gone:
+                return None
+            if len(lanes) == self._most:
+                lanes.pop(next(iter(lanes))).end()
+            lane = lanes[key] = Lane(self.new.hub, self.new.capacity)
+            self.new.put(self._flow(key, Group(self.new.hub, lane)))
+        elif self._most is not None:
+            lanes[key] = lanes.pop(key)
+        return lane
+
+    def all_begun(self) -> bool:
+        """Tell whether no group is left that somebody may collect yet."""
+        return not any(lane.awaited for lane in self._lanes.values())

@@ -7,7 +7,7 @@ from anyio.
 from __future__ import annotations
 
 import sys
-from asyncio import get_running_loop
+from asyncio import Queue, get_running_loop
 from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
@@ -36,6 +36,7 @@ __all__ = [
     "Scheduler",
     "Task",
     "backend_options",
+    "check_queue",
     "current_scheduler",
     "is_for_good",
     "protected",
@@ -104,6 +105,16 @@ def in_event_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def check_queue(queue: object) -> None:
+    """Raise RuntimeError for a queue of asyncio where another loop runs."""
+    if isinstance(queue, Queue) and current_scheduler() is not _ASYNCIO:
+        message = (
+            "Flow.from_queue: an asyncio.Queue works on asyncio only; on trio, pass the "
+            "receiving end of anyio.create_memory_object_stream() to Flow(...)"
+        )
+        raise RuntimeError(message)
 
 
 def backend_options(backend: str) -> tuple[str, dict[str, Any]]:

@@ -21,21 +21,34 @@ _ALIVE: set[asyncio.Task[None]] = set()
 """The background tasks: a loop keeps only weak references to what it runs."""
 
 
+PARKS = 32
+"""Every so often a task that parks is let go on at once: a scope of anyio does not cancel
+a task whose future is done, which is so each time it looks if it is woken in each turn."""
+
+
 class AsyncioGate:
     """Tasks that wait, each for a future of its own."""
 
-    __slots__ = ("_loop", "parked")
+    __slots__ = ("_loop", "_parks", "parked")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._parks = 0
         self.parked: deque[asyncio.Future[None]] = deque()
 
     def park(self) -> Awaitable[None]:
+        self._parks += 1
+        if not self._parks % PARKS:
+            return asyncio.sleep(0)
         future: asyncio.Future[None] = self._loop.create_future()
         self.parked.append(future)
         return future
 
     async def park_until(self, deadline: float) -> None:
+        self._parks += 1
+        if not self._parks % PARKS:
+            await asyncio.sleep(0)
+            return
         future: asyncio.Future[None] = self._loop.create_future()
         self.parked.append(future)
         timer = self._loop.call_at(deadline, release, future)
@@ -137,7 +150,7 @@ class AsyncioTask:
             asyncio.get_running_loop().call_soon(self._cancel_once, looks - 1)
 
     def spare(self) -> None:
-        self._spared = self._inner.shield = True
+        self._spared = True
 
 
 @cache

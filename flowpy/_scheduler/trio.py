@@ -148,7 +148,7 @@ class TrioTask:
             current_trio_token().run_sync_soon(self._cancel_once, looks - 1)
 
     def spare(self) -> None:
-        self._spared = self._inner.shield = True
+        self._spared = True
 
 
 LOOKS = 3

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 import flowpy
-from flowpy import SKIP, Flow, flow, testing, web
+from flowpy import SKIP, Flow, channel_flow, flow, testing, web
 from flowpy.__main__ import main
 from flowpy._fusion import ENABLED
 from flowpy.io import lines, stdin_lines
@@ -56,6 +56,7 @@ def test_example_prints_what_it_says(test, backend):
         "SKIP": SKIP,
         "anyio": anyio,
         "asyncio": asyncio,
+        "channel_flow": channel_flow,
         "flow": flow,
         "lines": lines,
         "main": main,

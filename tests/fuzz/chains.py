@@ -1,5 +1,7 @@
 """Random chains that write down all they do, made anew from a seed for each mode.
 
+Stages that run tasks are not among them: what these do at one instant has no order.
+
 A seed decides everything: the source, the stages, the callbacks, what fails and when,
 how the flow is ended. `observe` runs the chain of a seed and returns what it did.
 """
@@ -489,8 +491,6 @@ STAGES = {
     "concat": (1, lambda c, r, s: s.concat(c.any_other())),
     "start_with": (1, lambda c, r, s: s.start_with(3, 4)),
     "end_with": (1, lambda c, r, s: s.end_with(5)),
-    "zip": (1, lambda c, r, s: s.zip(c.any_other(), strict=r.random() < 0.3)),
-    "interleave": (1, lambda c, r, s: s.interleave(c.any_other())),
     "catch": (2, catch),
     "retry": (1, retry),
     "retry_when": (1, retry_when),
@@ -508,7 +508,7 @@ STAGES = {
 
 NEEDS_NUMBERS = {"distinct"}
 
-STRUCTURES = {"enumerate", "pairwise", "chunked", "windowed", "chunked_by", "zip"}
+STRUCTURES = {"enumerate", "pairwise", "chunked", "windowed", "chunked_by"}
 """Stages whose items hold items: without an end to it their text would explode."""
 
 

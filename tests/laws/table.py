@@ -40,6 +40,8 @@ class Case:
         "no"
     )
     """When it calls its callbacks."""
+    once: bool = False
+    """Whether what it makes can be collected only once."""
     recovers: bool = False
     """Whether an error from above does not pass it."""
     bad: tuple[tuple[Callable[[Flow[Any]], object], type[Exception], str], ...] = ()
@@ -100,6 +102,14 @@ def not_callable(name, parameter):
 def not_iterable(name):
     """The wrong calls of a method that takes other flows."""
     return ((lambda f: getattr(f, name)(3), TypeError, "others"),)
+
+
+def not_a_signal(name):
+    """The wrong calls of a method that takes another flow or an async function."""
+    return (
+        (lambda f: getattr(f, name)(3), TypeError, "other"),
+        (lambda f: getattr(f, name)([1]), TypeError, "other"),
+    )
 
 
 def not_a_duration(name, parameter):
@@ -420,6 +430,23 @@ SELECT_AND_LIMIT = (
         calls="on items",
         bad=not_callable("drop_while", "predicate"),
     ),
+    Case(
+        "take_until",
+        lambda f, c: f.take_until(Flow.empty()),
+        gives=[1, 2, 3, 4],
+        bad=not_a_signal("take_until"),
+    ),
+    Case(
+        "take_until an async function",
+        lambda f, c: f.take_until(anyio.sleep_forever),
+        gives=[1, 2, 3, 4],
+    ),
+    Case(
+        "drop_until",
+        lambda f, c: f.drop_until(Flow.of(None)),
+        gives=[1, 2, 3, 4],
+        bad=not_a_signal("drop_until"),
+    ),
 )
 
 GROUP = (
@@ -501,6 +528,30 @@ GROUP = (
         calls="on items",
         bad=not_callable("chunked_by", "key"),
     ),
+    Case(
+        "group_by",
+        lambda f, c: f.group_by(c(lambda x: x and x % 2)).map(lambda g: g.key),
+        gives=[1, 0],
+        nones=[None],
+        ahead=math.inf,  # for each group a bound of its own
+        calls="on items",
+        bad=(
+            *not_callable("group_by", "key"),
+            (lambda f: f.group_by(abs, capacity=0), ValueError, "capacity"),
+            (lambda f: f.group_by(abs, capacity=1.5), TypeError, "capacity"),
+            (lambda f: f.group_by(abs, max_groups=0), ValueError, "max_groups"),
+            (lambda f: f.group_by(abs, max_groups="2"), TypeError, "max_groups"),
+        ),
+    ),
+    Case(
+        "partition",
+        lambda f, c: f.partition(c(lambda x: x != 2))[0],
+        gives=[1, 3, 4],
+        ahead=65,  # the item between them is for the other flow
+        calls="on items",
+        once=True,
+        bad=not_callable("partition", "predicate"),
+    ),
 )
 
 COMBINE = (
@@ -542,6 +593,27 @@ COMBINE = (
         first_pulls=2,
     ),
     Case(
+        "combine",
+        lambda f, c: f.combine(),
+        gives=[(1,), (2,), (3,), (4,)],
+        nones=[(None,), (None,)],
+        ahead=16,
+        bad=not_iterable("combine"),
+    ),
+    Case(
+        "with_latest_from",
+        lambda f, c: f.with_latest_from([None]),
+        gives=[(1, None), (2, None), (3, None), (4, None)],
+        nones=[(None, None), (None, None)],
+        bad=not_iterable("with_latest_from"),
+    ),
+    Case(
+        "race",
+        lambda f, c: f.race(Flow.empty(), []),
+        gives=[1, 2, 3, 4],
+        bad=not_iterable("race"),
+    ),
+    Case(
         "merge",
         lambda f, c: f.merge([], Flow.empty()),
         gives=[1, 2, 3, 4],
@@ -559,6 +631,19 @@ COMBINE = (
 )
 
 BUFFER = (
+    Case(
+        "broadcast",
+        lambda f, c: f.broadcast(2)[0],
+        gives=[1, 2, 3, 4],
+        ahead=64,
+        once=True,
+        bad=(
+            (lambda f: f.broadcast(0), ValueError, "n"),
+            (lambda f: f.broadcast(1.5), TypeError, "n"),
+            (lambda f: f.broadcast(2, capacity=0), ValueError, "capacity"),
+            (lambda f: f.broadcast(2, capacity="2"), TypeError, "capacity"),
+        ),
+    ),
     Case(
         "buffer",
         lambda f, c: f.buffer(),

@@ -30,8 +30,9 @@ OPERATORS = [
 AROUND = {
     "explain",
     "iter_blocking",
+    "launch_in",
     "open",
-    *("of", "empty", "never", "fail", "interval", "unfold"),
+    *("of", "from_queue", "empty", "never", "fail", "interval", "unfold"),
 }
 """Public methods that are no operators: how flows start, and what stands around them."""
 

@@ -6,10 +6,13 @@ import itertools
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flowpy import Flow, FlowConsumedError, flow
+from flowpy.testing import assert_marbles
+from tests.laws.probes import Boom, Source
 
 pytestmark = pytest.mark.anyio
 
@@ -133,13 +136,13 @@ async def test_an_error_from_above_comes_after_the_items_before_it(
 async def test_an_error_of_one_flow_has_closed_the_others_when_it_arrives(apply):
     seen = []
     error = ValueError("boom")
-    sides = [watched("b", seen, 1, 2), Flow.fail(error), watched("c", seen, 3)]
+    sides = [watched("b", seen, 1, 2, 3), at(1).concat(Flow.fail(error))]
 
     with pytest.raises(ValueError, match="boom"):
-        await apply(watched("a", seen, 0), *sides).collect()
+        await apply(watched("a", seen, 1, 2, 3), *sides).collect()
 
-    assert sorted(seen[-2:]) == ["a is closed", "b is closed"]
-    assert "c starts" not in seen
+    opened = {line[0] for line in seen if "starts" in line}
+    assert {line[0] for line in seen if "closed" in line} == opened >= {"a", "b"}
 
 
 async def test_they_are_functions_of_the_class_too():
@@ -259,18 +262,54 @@ async def test_zip_ends_with_the_shortest_and_closes_the_rest_at_once():
 
     await zipped.on_completion(lambda error: seen.append("ended")).collect()
 
-    # Neither is c pulled once b has ended, nor a for a third item.
-    assert "c gives 2" not in seen
+    # All are asked for a second item, and none for a third.
     assert "a gives 3" not in seen
+    assert "c gives 3" not in seen
     assert sorted(seen[-4:-1]) == ["a is closed", "b is closed", "c is closed"]
     assert seen[-1] == "ended"
 
 
-async def test_zip_pulls_no_other_when_the_first_has_ended():
-    seen = []
+async def test_zip_pulls_all_flows_at_once():
+    start = anyio.current_time()
 
-    assert await Flow.empty().zip(watched("b", seen, 1)).to_list() == []
-    assert seen == []
+    assert await at(3, 7).zip(at(5, 6), at(1, 9)).to_list() == [(3, 5, 1), (7, 6, 9)]
+    assert anyio.current_time() - start == pytest.approx(9)
+
+
+@pytest.mark.parametrize("taken", [1, 2, 5])
+async def test_zip_pulls_of_each_flow_what_a_row_needs(taken):
+    sources = [Source(*range(50)) for _ in range(3)]
+    async with Flow.zip(*[Flow(source.generator) for source in sources]).open() as rows:
+        for n in range(taken):
+            assert await anext(rows) == (n, n, n)
+            await anyio.sleep(1)
+
+            assert [source.pulled for source in sources] == [n + 1] * 3
+
+
+async def test_an_error_in_a_row_is_raised_even_if_another_flow_ends_there(outcome):
+    boom = Boom()
+    rows, raised = await outcome(Flow.of(1).zip(Flow.of(2).concat(Flow.fail(boom))))
+
+    assert rows == [(1, 2)]
+    assert raised is boom
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        (("a-----b--c|", "--1-2------3|"), "--'a1'---'b2'----('c3'|)"),
+        (("ab|", "|"), "|"),
+        (("---|", "a|"), "---|"),
+        (("a|", ""), ""),  # an end is known only to who asks for more
+        (("a--b|", "12-#"), "'a1'--('b2'#)"),
+        (("-----a|", "--#"), "--#"),
+        (("ab#", "12|"), "'a1''b2'#"),
+        (("ab|", "12#"), "'a1''b2'|"),
+    ],
+)
+async def test_zip(inputs, expected):
+    await assert_marbles(lambda a, b: a.zip(b).map("".join), *inputs, expected=expected)
 
 
 # ------------------------------------------------------------------------ interleave
@@ -311,7 +350,7 @@ def at(*times):
     async def source():
         start = anyio.current_time()
         for time in times:
-            await anyio.sleep(start + time - anyio.current_time())
+            await anyio.sleep(max(0, start + time - anyio.current_time()))
             yield time
 
     return source()
@@ -403,3 +442,306 @@ async def test_when_one_merged_flow_fails_the_others_are_closed_before_it_is_rai
     assert not hasattr(boom, "__notes__")
     assert sorted(map(str, items)) == ["1", "1", "2", "3", "before"]
     assert seen[-1] == "other is closed"
+
+
+async def test_interleave_starts_a_flow_in_its_first_turn():
+    seen = []
+
+    assert await Flow.of(1, 2).interleave(watched("b", seen, 3)).first() == 1
+    assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        (("a-b----c|", "1---2--3|"), "(a1)-b-2--(c3)|"),
+        (("|", "ab|"), "ab|"),
+        (("ab|", "----#"), "a---#"),
+        (("", "ab|"), ""),
+        (("(ab)--#", "1--2--|"), "(a1b)--(2#)"),
+    ],
+)
+async def test_interleave(inputs, expected):
+    await assert_marbles(Flow.interleave, *inputs, expected=expected)
+
+
+# ---------------------------------------------------------------------------- combine
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        (("a---b-----|", "--1---2|"), "--'a1'-'b1'-'b2'---|"),
+        (("ab|", "|"), "--|"),
+        (("ab|", "-----|"), "-----|"),
+        (("ab|", ""), ""),
+        (("a--c|", "--1|"), "--'a1''c1'|"),
+        (("(ab)|", "1--2|"), "('b1')--'b2'|"),
+        (("a-b|", "1-2|"), "'a1'-('b1''b2')|"),
+        (("a---#", "-1|"), "-'a1'--#"),
+        (("#", "-1|"), "#"),
+        (("---a|", "-#"), "-#"),
+    ],
+)
+async def test_combine(inputs, expected):
+    await assert_marbles(
+        lambda a, b: a.combine(b).map("".join), *inputs, expected=expected
+    )
+
+
+async def test_a_slow_reader_of_combine_gets_a_tuple_for_each_arrival():
+    await assert_marbles(
+        lambda a, b: a.combine(b).map("".join),
+        "abc|",
+        "1|",
+        expected="'a1'--'b1'--'c1'--|",
+        pause=3,
+    )
+
+
+async def test_an_early_stop_closes_all_that_is_combined():
+    await assert_marbles(
+        lambda a, b: a.combine(b).map("".join),
+        "a-b-c|",
+        "1----|",
+        expected="'a1'-('b1'!)",
+        collected=["^-!", "^-!"],
+    )
+
+
+@pytest.mark.parametrize("taken", [1, 8, 40])
+async def test_each_combined_flow_is_pulled_16_items_ahead(taken):
+    a, b = Source(*range(200)), Source(*range(200))
+    combined = Flow(a.generator).combine(Flow(b.generator))
+    async with combined.open() as items:
+        for _ in range(taken):
+            row = await anext(items)
+            await anyio.sleep(1)
+
+        assert (a.pulled, b.pulled) == (row[0] + 17, row[1] + 17)
+
+
+async def test_combine_tells_none_from_nothing():
+    assert await Flow.of(None).combine([None]).to_list() == [(None, None)]
+    assert await Flow.of(1, 2).combine().to_list() == [(1,), (2,)]
+
+
+# ------------------------------------------------------------------- with_latest_from
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        (("a--b---c|", "-1---2----"), "---'b1'---'c2'|"),
+        (("a-b|", "|"), "---|"),
+        (("a-b|", ""), "---|"),
+        (("|", "1"), "|"),
+        (("--a-b|", "1|"), "--'a1'-'b1'|"),
+        (("---a|", "1-#"), "--#"),
+        (("-a-#", "1----|"), "-'a1'-#"),
+        (("-a-b|", "1--2|"), "-'a1'-'b1'|"),  # this flow comes first in that frame
+        (("a", "1-|"), ""),
+    ],
+)
+async def test_with_latest_from(inputs, expected):
+    await assert_marbles(
+        lambda a, b: a.with_latest_from(b).map("".join), *inputs, expected=expected
+    )
+
+
+async def test_a_slow_reader_gets_the_latest_as_of_its_pull():
+    await assert_marbles(
+        lambda a, b: a.with_latest_from(b).map("".join),
+        "-abc|",
+        "1--23-5-----|",
+        expected="-'a1'--'b3'--'c5'--|",
+        pause=3,
+    )
+
+
+async def test_with_latest_from_closes_the_others_at_its_end():
+    await assert_marbles(
+        lambda a, b, c: a.with_latest_from(b, c).map("".join),
+        "-a-b|",
+        "1----------",
+        "x-y--------",
+        expected="-'a1x'-'b1y'|",
+        collected=["^---!", "^---!", "^---!"],
+    )
+
+
+async def test_with_latest_from_pulls_its_flow_one_at_a_time():
+    source = Source(*range(9))
+    async with Flow(source.generator).with_latest_from([0]).open() as items:
+        for n in range(4):
+            await anext(items)
+            await anyio.sleep(1)
+
+            assert source.pulled == n + 1
+    assert source.is_closed
+
+
+async def test_an_other_that_never_waits_lets_the_reader_run():
+    async def endless():
+        while True:
+            yield "x"
+
+    source = Flow.of(0, 1).on_each(lambda _: checkpoint())
+
+    assert await source.with_latest_from(Flow(endless)).to_list() == [
+        *((0, "x"), (1, "x"))
+    ]
+
+
+# ------------------------------------------------------------------------------- race
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        (("----a-b|", "-1--2---3|"), "-1--2---3|"),
+        (("a-b|", "1-2|"), "a-b|"),
+        (("|", "--1|"), "--1|"),
+        (("--|", "-|"), "--|"),
+        (("|", ""), ""),
+        (("---a|", "-#"), "-#"),
+        (("-a--b|", "--#"), "-a--b|"),
+        (("-a--#", "--1|"), "-a--#"),
+        (("-a|", "-#"), "-a|"),
+        (("-#", "-1|"), "-#"),
+    ],
+)
+async def test_race(inputs, expected):
+    await assert_marbles(Flow.race, *inputs, expected=expected)
+
+
+async def test_the_losers_of_a_race_are_closed_before_its_first_item_comes():
+    seen = []
+    flow = at(5).race(watched("slow", seen).concat(at(6)), at(1, 2))
+
+    async def take(item):
+        seen.append(item)
+
+    await flow.collect(take)
+
+    assert seen == ["slow starts", "slow is closed", 1, 2]
+
+
+async def test_the_loser_that_waits_is_cancelled_and_its_cleanup_can_wait():
+    seen = []
+
+    async def slow():
+        try:
+            await anyio.sleep(99)
+            yield "slow"
+        finally:
+            await anyio.sleep(3)
+            seen.append("closed")
+
+    start = anyio.current_time()
+    first = await at(1).race(Flow(slow)).first()
+
+    assert first == 1
+    assert seen == ["closed"]
+    assert anyio.current_time() - start == pytest.approx(4)
+
+
+async def test_a_loser_that_has_an_item_too_is_closed_and_not_cancelled():
+    events = []
+
+    async def second():
+        try:
+            yield "second"
+        except BaseException as error:
+            events.append(type(error))
+            raise
+        finally:
+            await anyio.sleep(1)
+            events.append("closed")
+
+    assert await Flow.of("first", "more").race(Flow(second)).to_list() == [
+        *("first", "more")
+    ]
+    assert events == [GeneratorExit, "closed"]
+
+
+async def test_of_several_at_one_instant_the_first_in_order_wins():
+    boom = Boom()
+
+    assert await Flow.of(1).race([2], Flow.fail(boom)).to_list() == [1]
+    with pytest.raises(Boom) as caught:
+        await Flow.fail(boom).race([2]).collect()
+    assert caught.value is boom
+
+
+async def test_the_error_of_a_losers_cleanup_is_raised():
+    boom = Boom()
+
+    async def failing():
+        try:
+            await anyio.sleep(9)
+            yield 1
+        finally:
+            raise boom
+
+    with pytest.raises(Boom) as caught:
+        await Flow.of(1).race(Flow(failing)).collect()
+    assert caught.value is boom
+
+
+async def test_the_winner_is_pulled_one_item_at_a_time():
+    source = Source(*range(9))
+    async with Flow(source.generator).race(Flow.never()).open() as items:
+        for n in range(4):
+            await anext(items)
+            await anyio.sleep(1)
+
+            assert source.pulled == n + 1
+    assert source.is_closed
+
+
+# --------------------------------------------------------------- what holds for them all
+
+TOGETHER = {
+    "zip": Flow.zip,
+    "zip strict": lambda *flows: Flow.zip(*flows, strict=True),
+    "interleave": Flow.interleave,
+    "merge": Flow.merge,
+    "combine": Flow.combine,
+    "with_latest_from": Flow.with_latest_from,
+    "race": Flow.race,
+    "concat": Flow.concat,
+    "take_until": lambda a, b, c: a.take_until(b.filter(lambda n: n > 4)).merge(c),
+    "drop_until": lambda a, b, c: a.drop_until(b).merge(c),
+}
+together = pytest.mark.parametrize("apply", TOGETHER.values(), ids=TOGETHER)
+
+
+@flow
+async def with_tasks(*times):
+    """Give each of these times when it comes, from inside a task group."""
+    start = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        group.start_soon(anyio.sleep_forever)
+        for time in times:
+            await anyio.sleep(max(0, start + time - anyio.current_time()))
+            yield time
+        group.cancel_scope.cancel()
+
+
+@together
+@pytest.mark.parametrize("taken", [1, 2, 99])
+async def test_flows_may_have_task_groups_of_their_own(apply, taken):
+    plain = apply(at(1, 4, 7), at(2, 5, 9), at(3, 6, 8)).take(taken)
+    grouped = apply(with_tasks(1, 4, 7), with_tasks(2, 5, 9), with_tasks(3, 6, 8))
+
+    assert await grouped.take(taken).to_list() == await plain.to_list()
+
+
+@together
+async def test_flows_with_task_groups_may_be_cancelled(apply):
+    flows = apply(with_tasks(1, 40), with_tasks(2, 50), with_tasks(3, 60))
+    with anyio.move_on_after(4) as scope:
+        await flows.collect()
+
+    assert scope.cancelled_caught

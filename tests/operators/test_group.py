@@ -1,4 +1,4 @@
-"""What the operators that make lists of neighbouring items mean."""
+"""What the operators mean that put items together, in lists or groups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowpy import Flow
+from flowpy import Flow, FlowConsumedError, GroupedFlow, flow
 from flowpy.testing import assert_marbles
 from tests.laws.probes import Boom, Source
 from tests.operators.schedules import durations, played, schedules, timed
@@ -466,3 +466,255 @@ async def test_chunked_by_takes_every_nan_for_a_key_of_its_own():
     runs = await Flow.of(1.0, nan, nan, 1.0, 1.0).chunked_by(lambda x: x).to_list()
 
     assert [len(run) for _, run in runs] == [1, 1, 1, 2]
+
+
+# --------------------------------------------------------------------------- group_by
+
+
+@pytest.fixture(autouse=True)
+async def no_task_is_left(anyio_backend):
+    before = len(anyio.get_running_tasks())
+    yield
+    assert len(anyio.get_running_tasks()) == before
+
+
+def first(item):
+    return item[0]
+
+
+async def collect_all(groups, each=None):
+    """Collect all groups at once; return what came of each, and what was raised."""
+    results, errors = [], []
+
+    async def collect(group, items):
+        try:
+            await (each(group) if each else group).collect(items.append)
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            errors.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        try:
+            async for group in groups:
+                results.append((group.key, []))
+                tasks.start_soon(collect, group, results[-1][1])
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            errors.append(error)
+    return results, errors
+
+
+def as_marbles(groups):
+    """Name each new group and each item of a group, as one flow."""
+
+    @flow
+    async def played():
+        send, receive = anyio.create_memory_object_stream(100)
+
+        async def play(group, end):
+            async with end:
+                async for item in group:
+                    await end.send(f"{group.key}:{item}")
+                await end.send(f"{group.key}|")
+
+        async def play_all(end):
+            async with end, anyio.create_task_group() as tasks:
+                async for group in groups:
+                    await end.send(group.key)
+                    tasks.start_soon(play, group, end.clone())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(play_all, send)
+            async with receive:
+                async for item in receive:
+                    yield item
+
+    return played()
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("|", "|"),
+        ("", ""),
+        ("a-A-b", "('a''a:a')-'a:A'-('b''b:b')"),
+    ],
+)
+async def test_groups_come_with_their_first_item(source, expected):
+    await assert_marbles(
+        lambda a: as_marbles(a.group_by(str.lower)), source, expected=expected
+    )
+
+
+@given(NUMBERS)
+async def test_groups_are_what_to_groups_gives(numbers):
+    results, errors = await collect_all(Flow(numbers).group_by(abs))
+
+    assert errors == []
+    assert dict(results) == await Flow(numbers).to_groups(abs)
+    assert [key for key, _ in results] == list(dict.fromkeys(map(abs, numbers)))
+
+
+async def test_groups_that_fit_may_be_collected_one_after_the_other():
+    groups = await Flow(range(9)).group_by(lambda n: n % 2).to_list()
+
+    assert all(isinstance(group, GroupedFlow) for group in groups)
+    assert [(g.key, await g.to_list()) for g in groups] == [
+        (0, [0, 2, 4, 6, 8]),
+        (1, [1, 3, 5, 7]),
+    ]
+
+
+async def test_all_groups_get_the_error_of_the_source_after_their_items():
+    boom = Boom()
+    source = Source(1, 2, 3, error=boom)
+    groups = Flow(source.generator).group_by(lambda n: n % 2)
+
+    results, errors = await collect_all(groups)
+
+    assert results == [(1, [1, 3]), (0, [2])]
+    assert errors == [boom] * 3
+    assert all(error is boom for error in errors)
+    assert source.is_closed
+
+
+@pytest.mark.parametrize("capacity", [2, 5])
+async def test_upstream_waits_for_an_unread_group(capacity):
+    source = Source(*range(100))
+    groups = Flow(source.generator).group_by(lambda n: n % 2, capacity=capacity)
+    async with groups.open() as items:
+        even = await anext(items)
+        odd = await anext(items)
+        await anyio.sleep(1)
+        assert source.pulled == 2 * capacity - 1
+
+        async with even.open() as numbers:
+            for n in range(2):
+                assert await anext(numbers) == 2 * n
+                await anyio.sleep(1)
+
+                # The odd ones are not read: the next of them is the last.
+                assert source.pulled == 2 * capacity
+        assert odd.key == 1
+    assert source.is_closed
+
+
+async def test_no_more_groups_wait_than_the_capacity():
+    source = Source(*range(100))
+    async with Flow(source.generator).group_by(abs, capacity=3).open() as groups:
+        assert (await anext(groups)).key == 0
+        await anyio.sleep(1)
+
+        assert source.pulled == 4
+
+
+async def test_the_groups_go_on_when_their_flow_was_left():
+    source = Source(*range(100))
+    groups = Flow(source.generator).group_by(lambda n: n % 5, capacity=2)
+
+    results, errors = await collect_all(groups.take(2))
+
+    assert results == [(0, list(range(0, 100, 5))), (1, list(range(1, 100, 5)))]
+    assert errors == []
+    assert source.is_closed
+
+
+async def test_when_the_last_of_them_leaves_the_source_is_closed():
+    source = Source(*range(1000))
+    groups = Flow(source.generator).group_by(lambda n: n % 5, capacity=2)
+
+    results, errors = await collect_all(groups.take(2), lambda group: group.take(3))
+
+    assert results == [(0, [0, 5, 10]), (1, [1, 6, 11])]
+    assert errors == []
+    assert source.pulled < 20
+    assert source.is_closed
+
+
+async def test_a_group_that_was_left_gets_no_more_items_and_no_second_group():
+    groups = Flow("abababcab").group_by(str)
+
+    results, _ = await collect_all(groups, lambda group: group.take(1))
+
+    assert results == [("a", ["a"]), ("b", ["b"]), ("c", ["c"])]
+
+
+async def test_a_group_that_was_cancelled_leaves_the_others_alone():
+    async def wait(item):
+        await anyio.sleep(1)
+
+    source = Flow("ababab").on_each(wait)
+    seen = []
+
+    async def cancelled(group):
+        with anyio.move_on_after(1.5):
+            await group.collect()
+
+    async with anyio.create_task_group() as tasks:
+        async for group in source.group_by(str):
+            if group.key == "a":
+                tasks.start_soon(cancelled, group)
+            else:
+                tasks.start_soon(group.collect, seen.append)
+
+    assert seen == ["b", "b", "b"]
+
+
+async def test_a_group_can_be_collected_once():
+    group = await Flow("aa").group_by(str).to_list()
+    items = await group[0].to_list()
+
+    assert items == ["a", "a"]
+    with pytest.raises(FlowConsumedError, match="group_by can be collected once"):
+        await group[0].to_list()
+
+
+async def test_a_group_that_nobody_began_is_refused_when_all_have_left():
+    source = Source(*range(900))
+    group = await Flow(source.generator).group_by(abs).first()
+
+    assert source.is_closed
+    with pytest.raises(FlowConsumedError, match="was closed before"):
+        await group.to_list()
+
+
+async def test_a_group_that_is_gone_holds_nobody():
+    async with Flow(range(1000)).group_by(lambda n: n % 3, capacity=2).open() as groups:
+        keys = [(await anext(groups)).key for _ in range(3)]
+        await anyio.sleep(1)
+
+        assert await anext(groups, None) is None
+    assert keys == [0, 1, 2]
+
+
+async def test_one_group_too_many_ends_the_one_that_was_used_least_recently():
+    groups = Flow(["a1", "b1", "a2", "c1", "b2", "b3"]).group_by(first, max_groups=2)
+
+    results, errors = await collect_all(groups)
+
+    assert errors == []
+    assert results == [
+        *(("a", ["a1", "a2"]), ("b", ["b1"]), ("c", ["c1"]), ("b", ["b2", "b3"]))
+    ]
+
+
+async def test_keys_may_be_computed_in_the_background():
+    async def key(item):
+        await anyio.sleep(1)
+        return item[0]
+
+    results, _ = await collect_all(Flow(["a1", "b1", "a2"]).group_by(key))
+
+    assert results == [("a", ["a1", "a2"]), ("b", ["b1"])]
+
+
+async def test_a_key_that_is_not_hashable_is_an_error_in_its_place():
+    results, errors = await collect_all(Flow([1, [2]]).group_by(lambda x: x))
+
+    assert results == [(1, [1])]
+    assert [type(error) for error in errors] == [TypeError] * 2
+    assert errors[0] is errors[1]
+
+
+async def test_a_grouped_flow_can_be_made():
+    group = GroupedFlow("key", [1, 2])
+
+    assert (group.key, await group.map(str).to_list()) == ("key", ["1", "2"])

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowpy import Flow
+from flowpy.testing import assert_marbles
+from tests.laws.probes import Boom, Source
 
 pytestmark = pytest.mark.anyio
 
@@ -237,3 +239,136 @@ async def test_the_predicate_may_be_async_and_return_whatever_has_a_truth():
     assert await texts.take_while(later, inclusive=True).to_list() == ["a", "b", ""]
     assert await texts.drop_while(later).to_list() == ["", "c"]
     assert anyio.current_time() == 9
+
+
+# ------------------------------------------------------------- take_until, drop_until
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected", "collected"),
+    [
+        (("a--b--c--d|", "-----x"), "a--b-|", ["^----!", "^----!"]),
+        (("a--b|", "|"), "a--b|", ["^---!", "(^!)"]),
+        (("a--b|", "-----x"), "a--b|", ["^---!", "^---!"]),
+        (("", "---x"), "---|", ["^--!", "^--!"]),
+        (("|", "x"), "|", None),
+        (("ab-c|", "---x"), "ab-(c|)", None),  # the first input comes first there
+        (("ab-c|", "---#"), "ab-(c#)", None),
+        (("a---|", "-#"), "a#", ["^!", "^!"]),
+        (("a-#", "---x"), "a-#", ["^-!", "^-!"]),
+        (("a--b", "-x------x"), "a|", None),
+    ],
+)
+async def test_take_until(inputs, expected, collected):
+    await assert_marbles(
+        Flow.take_until, *inputs, expected=expected, collected=collected
+    )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        (("a--b--c--d|", "-----x"), "------c--d|"),
+        (("a--b|", "|"), "----|"),
+        (("a--b|", "-----x"), "----|"),
+        (("|", "x"), "|"),
+        (("ab-c-d|", "---x"), "-----d|"),  # the first input comes first there
+        (("a---|", "-#"), "-#"),
+        (("a-#", "---x"), "--#"),
+        (("a-b-#", "-x"), "--b-#"),
+        (("", ""), ""),
+    ],
+)
+async def test_drop_until(inputs, expected):
+    await assert_marbles(Flow.drop_until, *inputs, expected=expected)
+
+
+async def test_a_slow_reader_gets_no_item_that_comes_after_the_other_emits():
+    await assert_marbles(Flow.take_until, "abcd|", "----x", expected="a--b--|", pause=3)
+
+
+async def test_an_early_stop_closes_both_flows():
+    for apply in (Flow.take_until, Flow.drop_until):
+        await assert_marbles(
+            apply,
+            "-a-b-c",
+            "x" if apply is Flow.drop_until else "",
+            expected="-a-(b!)",
+            collected=["^--!", "(^!)" if apply is Flow.drop_until else "^--!"],
+        )
+
+
+@pytest.mark.parametrize("apply", [Flow.take_until, Flow.drop_until])
+async def test_the_other_may_be_an_async_function(apply):
+    async def later():
+        await anyio.sleep(2.5)
+
+    event = anyio.Event()
+    source = Flow.interval(1).take(5)
+    setting = source.on_each(lambda n: n == 2 and event.set())
+    expected = {Flow.take_until: [0, 1, 2], Flow.drop_until: [3, 4]}[apply]
+
+    assert await apply(source, later).to_list() == expected
+    assert await apply(source, lambda: later()).to_list() == expected
+    assert await apply(setting, event.wait).to_list() == expected
+
+
+async def test_the_other_may_be_an_async_generator_function():
+    async def later():
+        await anyio.sleep(2.5)
+        yield "go"
+
+    assert await Flow.interval(1).take_until(later).to_list() == [0, 1, 2]
+    assert await Flow.interval(1).take_until(later()).to_list() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("apply", [Flow.take_until, Flow.drop_until])
+async def test_an_error_of_the_async_function_is_raised(apply):
+    boom = Boom()
+
+    async def failing():
+        await anyio.sleep(1.5)
+        raise boom
+
+    with pytest.raises(Boom) as caught:
+        await apply(Flow.interval(1), failing).collect()
+    assert caught.value is boom
+
+
+@pytest.mark.parametrize("apply", [Flow.take_until, Flow.drop_until])
+async def test_a_function_that_is_not_async_is_refused_when_it_has_been_called(apply):
+    with pytest.raises(TypeError, match=r"other must be .* it returned 3"):
+        await apply(Flow.never(), lambda: 3).collect()
+
+
+async def test_the_source_is_closed_as_the_other_emits():
+    seen = []
+
+    async def source():
+        try:
+            while True:
+                yield 1
+        finally:
+            seen.append(anyio.current_time() - start)
+
+    async def later():
+        await anyio.sleep(2)
+
+    async with Flow(source).take_until(later).open() as items:
+        start = anyio.current_time()
+        await anext(items)
+        await anyio.sleep(5)
+
+        assert seen == [pytest.approx(2)]
+        assert await anext(items, None) is None
+
+
+async def test_an_item_is_pulled_when_it_is_asked_for():
+    source = Source(*range(9))
+    async with Flow(source.generator).take_until(anyio.sleep_forever).open() as items:
+        for n in range(3):
+            await anext(items)
+            await anyio.sleep(1)
+
+            assert source.pulled == n + 1
+    assert source.is_closed

@@ -242,8 +242,8 @@ async def test_inputs_may_be_any_flows():
         lambda a, b: a.zip(b).map("".join),
         "a-b|",
         Flow.of("x", "y"),
-        expected="'ax'-'by'|",
-        collected=["^--!", None],
+        expected="'ax'-('by'|)",
+        collected=["^-!", None],
     )
 
 

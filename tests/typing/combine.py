@@ -84,6 +84,48 @@ def interleaved(numbers: Flow[int], words: Flow[str], prices: list[float]) -> No
     assert_type(numbers.interleave(numbers, numbers, numbers), Flow[int])
 
 
+def latest(
+    numbers: Flow[int],
+    words: Flow[str],
+    prices: list[float],
+    chunks: tuple[bytes, ...],
+    flags: Flow[bool],
+) -> None:
+    assert_type(numbers.combine(), Flow[tuple[int]])
+    assert_type(numbers.combine(words), Flow[tuple[int, str]])
+    assert_type(numbers.combine(words, prices), Flow[tuple[int, str, float]])
+    assert_type(
+        numbers.combine(words, prices, chunks), Flow[tuple[int, str, float, bytes]]
+    )
+    assert_type(
+        numbers.combine(words, prices, chunks, flags),
+        Flow[tuple[int, str, float, bytes, bool]],
+    )
+    assert_type(numbers.combine(*[words, words]), Flow[tuple[int | str, ...]])
+    assert_type(Flow[int].combine(numbers, words), Flow[tuple[int, str]])
+    assert_type(numbers.with_latest_from(), Flow[tuple[int]])
+    assert_type(numbers.with_latest_from(words), Flow[tuple[int, str]])
+    assert_type(numbers.with_latest_from(words, prices), Flow[tuple[int, str, float]])
+    assert_type(
+        numbers.with_latest_from(words, prices, chunks),
+        Flow[tuple[int, str, float, bytes]],
+    )
+    assert_type(
+        numbers.with_latest_from(words, prices, chunks, flags),
+        Flow[tuple[int, str, float, bytes, bool]],
+    )
+    assert_type(numbers.with_latest_from(*[words]), Flow[tuple[int | str, ...]])
+    assert_type(words.combine(numbers).map(lambda pair: pair[1]), Flow[int])
+
+
+def racing(numbers: Flow[int], words: Flow[str], prices: list[float]) -> None:
+    assert_type(numbers.race(), Flow[int])
+    assert_type(numbers.race(range(9), numbers, numbers), Flow[int])
+    assert_type(numbers.race(words), Flow[int | str])
+    assert_type(numbers.race(words, prices), Flow[int | str | float])
+    assert_type(Flow[int].race(numbers, words), Flow[int | str])
+
+
 class Pair(Generic[T]):
     """Inside generic code the item type stays the type variable."""
 
@@ -100,6 +142,9 @@ def wrong(numbers: Flow[int], words: Flow[str]) -> Flow[int]:
     numbers.concat(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     numbers.concat(produce)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     numbers.merge(produce)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    numbers.race(produce)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    numbers.combine(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    numbers.with_latest_from(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
     numbers.interleave(None)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     numbers.zip(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
     numbers.zip(words, strict="yes")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]

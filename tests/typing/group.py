@@ -1,11 +1,11 @@
-"""Group: lists of items, with and without a key."""
+"""Group: lists of items, with and without a key; flows of them."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import assert_type
 
-from flowpy import Flow
+from flowpy import Flow, GroupedFlow
 
 
 async def first_letter(word: str) -> str:
@@ -44,8 +44,33 @@ def chunked_by(numbers: Flow[int], words: Flow[str]) -> None:
     )
 
 
+def grouped(numbers: Flow[int], words: Flow[str]) -> None:
+    assert_type(words.group_by(len), Flow[GroupedFlow[int, str]])
+    assert_type(words.group_by(first_letter), Flow[GroupedFlow[str, str]])
+    assert_type(words.group_by(lambda w: w[:1]), Flow[GroupedFlow[str, str]])
+    assert_type(
+        numbers.group_by(partial(remainder, 3), capacity=9, max_groups=3),
+        Flow[GroupedFlow[int, int]],
+    )
+    assert_type(words.group_by(len).map(lambda group: group.key), Flow[int])
+    assert_type(words.group_by(len).flat_map(lambda group: group), Flow[str])
+    assert_type(GroupedFlow(3, words), GroupedFlow[int, str])
+    assert_type(GroupedFlow("a", numbers).map(str), Flow[str])
+
+
+def parted(numbers: Flow[int], words: Flow[str]) -> None:
+    even, odd = numbers.partition(lambda n: n % 2 == 0)
+    assert_type(even, Flow[int])
+    assert_type(odd.map(str), Flow[str])
+    assert_type(words.partition(str.isdigit), tuple[Flow[str], Flow[str]])
+    assert_type(words.partition(first_letter), tuple[Flow[str], Flow[str]])
+
+
 def wrong(numbers: Flow[int], words: Flow[str]) -> None:
     numbers.chunked("10")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     numbers.windowed(3, 2, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     numbers.chunked_by(len)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
     numbers.chunked(3).map(str.upper)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    numbers.group_by(len)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    words.group_by(len, 9)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    numbers.partition(len)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -136,6 +136,14 @@ def take_and_drop(numbers: Flow[int], words: Flow[str]) -> None:
     assert_type(numbers.drop_while(lambda n: is_allowed(n)), Flow[int])
 
 
+def until(numbers: Flow[int], words: Flow[str], event: anyio.Event) -> None:
+    assert_type(numbers.take_until(words), Flow[int])
+    assert_type(numbers.take_until(event.wait), Flow[int])
+    assert_type(numbers.take_until(lambda: anyio.sleep(3)), Flow[int])
+    assert_type(words.drop_until(aiter(numbers)), Flow[str])
+    assert_type(words.drop_until(event.wait), Flow[str])
+
+
 class Selection(Generic[T]):
     """Inside generic code the item type stays the type variable."""
 
@@ -165,3 +173,6 @@ def wrong(numbers: Flow[int], words: Flow[str]) -> None:
     numbers.take_while(is_even, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     numbers.take(3).map(str.upper)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
     numbers.filter(anyio.Path.exists)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    numbers.take_until(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    numbers.take_until([3])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    numbers.drop_until(anyio.sleep)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

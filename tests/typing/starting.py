@@ -17,7 +17,7 @@ from typing import BinaryIO, Generic, Never, TextIO, TypeVar, assert_type
 
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from flowpy import Flow, flow
+from flowpy import Channel, Flow, channel_flow, flow
 
 T = TypeVar("T")
 
@@ -238,3 +238,33 @@ def wrong(numbers: Flow[int], path: Path) -> Flow[bool]:
     ticks("3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ticks()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     return numbers  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
+
+
+@channel_flow
+async def fed(channel: Channel[int], name: str, *, times: int = 1) -> None:
+    await channel.send(1)
+    assert_type(channel.try_send(2), bool)
+    assert_type(channel.send_from_thread(3), None)
+    channel.close(OSError())
+    assert_type(await channel.wait_closed(), None)
+    await channel.send("text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - no int
+
+
+@channel_flow(capacity=3)
+async def fed_slowly(channel: Channel[str]) -> int:
+    await channel.send("")
+    return 1
+
+
+def fed_by_tasks() -> None:
+    assert_type(fed("a"), Flow[int])
+    assert_type(fed("a", times=2).map(str), Flow[str])
+    assert_type(fed_slowly(), Flow[str])
+    fed()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue] - no name
+    fed(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - no text
+
+
+def from_queues(queue: asyncio.Queue[str], numbers: asyncio.PriorityQueue[int]) -> None:
+    assert_type(Flow.from_queue(queue), Flow[str])
+    assert_type(Flow.from_queue(numbers), Flow[int])
+    Flow.from_queue([1])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - no queue

@@ -1,0 +1,77 @@
+"""Flows that are collected in a task of a group, and the handle that one gets of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from flowpy._types import AnyTaskGroup
+
+
+class Job:
+    """A flow that is being collected in a task of a group.
+
+    What the collection raises ends the group, as with any task of it.
+    """
+
+    __slots__ = ("_ended", "_name", "_scope")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._scope = anyio.CancelScope()
+        self._ended = anyio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Job: {self._name}, {'ended' if self._ended.is_set() else 'running'}>"
+
+    def cancel(self) -> None:
+        """Cancel the collection; the group goes on. To wait for its end: `wait`."""
+        self._scope.cancel()
+
+    async def wait(self) -> None:
+        """Wait until the collection has ended, however it does."""
+        await self._ended.wait()
+
+    async def run(self, collect: Callable[[], Coroutine[object, object, None]]) -> None:
+        """Collect in the running task."""
+        try:
+            with self._scope:
+                await collect()
+        finally:
+            self._ended.set()
+
+    def end(self, task: object) -> None:
+        """Take note that its task has ended, which may not have begun."""
+        self._ended.set()
+
+
+def launch(
+    name: str,
+    collect: Callable[[], Coroutine[object, object, None]],
+    task_group: AnyTaskGroup,
+) -> Job:
+    """Collect in a task of a group."""
+    group: Any = task_group
+    if hasattr(group, "start_soon"):
+        job = Job(name)
+
+        async def run() -> None:
+            await job.run(collect)
+
+        group.start_soon(run)
+    elif hasattr(group, "create_task"):
+        job = Job(name)
+        task = group.create_task(job.run(collect))
+        # One that asyncio cancels before its first step does not run at all.
+        task.add_done_callback(job.end)
+    else:
+        message = (
+            "task_group must be a task group of anyio or asyncio, or a nursery of trio; "
+            f"got {task_group!r}"
+        )
+        raise TypeError(message)
+    return job
