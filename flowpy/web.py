@@ -351,7 +351,7 @@ class Parser:
         # part of the same end.
         if self._after_return:
             text = text.removeprefix("\n")
-        self._after_return = text.endswith("\r") or (self._after_return and not text)
+        self._after_return = text.endswith("\r")
         *ended, rest = lines_of(text)
         if ended:
             ended[0] = "".join([*self._unfinished, ended[0]])
@@ -568,7 +568,8 @@ class FlowResponse:
     It collects the flow once it is called, and sends each item as it comes. However
     that ends (the flow's end, an error, a cancellation, a client that leaves while the
     flow is silent or busy), the flow has been closed when the call returns, by the task
-    that iterates it; what its `finally` blocks await is let happen.
+    that iterates it. What its `finally` blocks await is let happen, unless it is the
+    server that cancels the call.
 
         @app.get("/numbers")
         async def numbers():

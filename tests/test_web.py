@@ -14,7 +14,7 @@ from itertools import pairwise
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flowpy import Flow, flow
@@ -300,6 +300,7 @@ bodies = st.lists(st.tuples(lines, st.sampled_from(["\n", "\r", "\r\n"]))).map(
 
 
 @given(bodies | st.binary(), st.lists(st.integers(0), max_size=30), st.booleans())
+@example(b"data: a\r\n\n", range(11), False)
 async def test_bytes_cut_anywhere_give_the_same_events(body, cuts, mark):
     body = b"\xef\xbb\xbf" * mark + body
 
@@ -307,6 +308,17 @@ async def test_bytes_cut_anywhere_give_the_same_events(body, cuts, mark):
         await parse_sse(in_pieces(body, cuts)).to_list()
         == await parse_sse([body]).to_list()
     )
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+async def test_line_ends_in_any_order_and_pieces_give_the_same_events(size):
+    for parts in itertools.product([b"\r", b"\n", b"data:a", b"id:1"], repeat=6):
+        body = b"".join(parts)
+        parser = Parser()
+        pieces = [body[k : k + size] for k in range(0, len(body), size)]
+        found = [event for piece in pieces for event in parser.feed(piece)]
+
+        assert found == Parser().feed(body), body
 
 
 def reference(body):
