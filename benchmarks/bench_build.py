@@ -91,6 +91,7 @@ async def best_awaited(
 def forget() -> None:
     """Empty the caches of shapes."""
     _fusion.cut.cache_clear()
+    _chain.runs_to_open.cache_clear()
     _fusion.shape_of.cache_clear()
 
 

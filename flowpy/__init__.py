@@ -16,6 +16,7 @@ from flowpy._errors import (
     FlowError,
 )
 from flowpy._flow import Flow, GroupedFlow
+from flowpy._hot import SharedFlow, StateFlow, while_subscribed
 from flowpy._jobs import Job
 from flowpy._scheduler import run
 from flowpy._types import SKIP, Skip
@@ -31,10 +32,13 @@ __all__ = (
     "FlowError",
     "GroupedFlow",
     "Job",
+    "SharedFlow",
     "Skip",
+    "StateFlow",
     "channel_flow",
     "flow",
     "run",
+    "while_subscribed",
 )
 
 __version__ = "0.1.0"
@@ -49,9 +53,12 @@ for _public in (
     FlowError,
     GroupedFlow,
     Job,
+    SharedFlow,
     Skip,
+    StateFlow,
     channel_flow,
     flow,
     run,
+    while_subscribed,
 ):
     _public.__module__ = "flowpy"  # where users find them

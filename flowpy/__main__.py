@@ -10,6 +10,7 @@ own on standard error.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import reprlib
 import select
@@ -19,14 +20,16 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from contextlib import suppress
 from importlib import import_module
 from inspect import isawaitable
-from stat import S_ISDIR
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING
 
 from anyio import CancelScope
 
 from flowpy import SKIP, Flow, __version__, flow, run
+from flowpy._flow import made
 from flowpy._scheduler import backend_options, current_scheduler
-from flowpy.io import lines, stdin_lines
+from flowpy.io import lines, stdin_lines, tail
+from flowpy.io._lines import BATCH, CompressedFile, file_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,6 +50,12 @@ examples:
   upper-case the first three names in what another program prints:
     some-program | flowpy --import json \
       'lines.map(json.loads).map(lambda entry: entry["name"].upper()).take(3)'
+
+  the same of an archive of JSON, one value a line, and as JSON:
+    flowpy --json 'lines.map(lambda entry: entry["name"].upper()).take(3)' log.gz
+
+  wait for errors in two logs that are being written, and rotated:
+    flowpy --follow 'lines.filter(lambda line: "ERROR" in line)' a.log b.log
 
 exit status: 0; 1 after an error while the flow runs; 2 if it could not start; 130 after
 Ctrl-C; 141 if nobody reads the output any more.
@@ -77,13 +86,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = arguments.parse_intermixed_args(argv)
     if options.expression is None:
         arguments.error("EXPR is missing")
+    if options.from_start and not options.follow:
+        arguments.error("--from-start needs --follow")
     try:
         chain = prepare(options)
         reconfigure = getattr(sys.stdout, "reconfigure", None)
         if reconfigure is not None:
             # Not each write at once, even where Python runs unbuffered: see Output.
             reconfigure(errors="replace", write_through=False)
-        run(print_items, chain, backend=options.backend)
+        run(print_items, chain, options.json, backend=options.backend)
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 - each becomes a status and a line
@@ -100,7 +111,8 @@ def parser() -> ArgumentParser:
     """Return what reads the arguments."""
     result = ArgumentParser(
         prog="flowpy",
-        usage="%(prog)s [--backend B] [--import MODULE]... EXPR [FILE...]",
+        usage="%(prog)s [--backend B] [--import MODULE]... [--json]\n"
+        "              [--follow [--from-start]] EXPR [FILE...]",
         description=(
             "Evaluate EXPR, a Python expression over `lines`, the flow of the lines of "
             "all FILEs,\nand print each item of the flow that it gives."
@@ -118,8 +130,25 @@ def parser() -> ArgumentParser:
         "files",
         metavar="FILE",
         nargs="*",
-        help="read one after another, as UTF-8; standard input if there is none or "
-        "where it is -",
+        help="read one after another, as UTF-8, unzipped if its name ends with .gz; "
+        "standard input if there is none or where it is -",
+    )
+    result.add_argument(
+        "--follow",
+        action="store_true",
+        help="wait for the lines that are appended to the FILEs from now on, as they "
+        "come; a FILE may be missing, rotated and cut meanwhile",
+    )
+    result.add_argument(
+        "--from-start",
+        action="store_true",
+        help="with --follow: begin with the lines that are there already",
+    )
+    result.add_argument(
+        "--json",
+        action="store_true",
+        help="`lines` are the values of lines of JSON, blank ones left out; items are "
+        "printed as JSON, one a line",
     )
     result.add_argument(
         "--backend",
@@ -155,9 +184,7 @@ def prepare(options: Namespace) -> Flow[object]:
         backend_options(options.backend)
     except (ValueError, ModuleNotFoundError) as error:
         raise RefusedError(str(error)) from None
-    for path in options.files:
-        check_file(path)
-    names = {"lines": lines_of(options.files or ["-"]), "Flow": Flow, "flow": flow}
+    names = {"lines": lines_of(options), "Flow": Flow, "flow": flow}
     names |= {"SKIP": SKIP, **imported(options.modules)}
     with warnings.catch_warnings():
         # Of an ending that was not to be there, a coroutine is left.
@@ -168,27 +195,84 @@ def prepare(options: Namespace) -> Flow[object]:
     return found
 
 
-def check_file(path: str) -> None:
-    """Check that a file can be read, without opening it: that may be noticed."""
+def lines_of(options: Namespace) -> Flow[object]:
+    """Return the lines of all files, or the values in them."""
+    first, *others = (one_file(path, options) for path in options.files or ["-"])
+    if not others:
+        return first
+    return first.merge(*others) if options.follow else first.concat(*others)
+
+
+def one_file(path: str, options: Namespace) -> Flow[object]:
+    """Return the lines of a file, or the values in them; `-` is standard input."""
+    found, place = raw_lines(path, follow=options.follow, old=options.from_start)
+    if not options.json:
+        return found
+    numbered = found.enumerate(1).filter(lambda pair: not is_blank(pair[1]))
+    return numbered.map(lambda pair: parse(pair[1], f"line {pair[0]} {place}"))
+
+
+def raw_lines(path: str, *, follow: bool, old: bool) -> tuple[Flow[str], str]:
+    """Return the lines of a file, and where they are, to be told with their number."""
     if path == "-":
-        return
+        return stdin_lines(errors="replace"), "of standard input"
+    regular = check_file(path, may_be_missing=follow)
+    if regular and path.endswith(".gz"):
+        if follow:
+            message = f"cannot follow {path}: it is compressed"
+            raise RefusedError(message)
+        values = (CompressedFile(path), "utf-8", "replace", BATCH)
+        return made((file_lines,), (values,)), f"of {path}"
+    if regular and follow:
+        found = tail(path, from_end=not old, errors="replace")
+        return found, f"that has come in {path}"
+    # What is no regular file, such as a named pipe, gives its lines as they come.
+    return lines(path, errors="replace"), f"of {path}"
+
+
+def is_blank(line: str) -> bool:
+    """Tell whether there is nothing in a line."""
+    return not line or line.isspace()
+
+
+def parse(line: str, place: str) -> object:
+    """Return the value that a line of JSON stands for."""
+    try:
+        # Programs of Windows begin a file with a mark.
+        return json.loads(line.removeprefix("\ufeff"), parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg} at column {error.colno}"
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    message = f"{place} is not JSON: {reason}"
+    raise ValueError(message)
+
+
+def refuse(name: str) -> None:
+    """Refuse a number that only Python takes for JSON."""
+    message = f"{name} stands for no value"
+    raise ValueError(message)
+
+
+def check_file(path: str, *, may_be_missing: bool) -> bool:
+    """Check that a file can be read, without opening it: that may be noticed.
+
+    Return whether it is a regular file, or will be.
+    """
     try:
         number = 0 if os.access(path, os.R_OK) else errno.EACCES
-        if S_ISDIR(os.stat(path).st_mode):
-            number = errno.EISDIR
+        mode = os.stat(path).st_mode
+    except FileNotFoundError as error:
+        if may_be_missing:
+            return True
+        raise RefusedError(f"cannot read {path}: {error.strerror}") from None
     except OSError as error:
         raise RefusedError(f"cannot read {path}: {error.strerror}") from None
+    if S_ISDIR(mode):
+        number = errno.EISDIR
     if number:
         raise RefusedError(f"cannot read {path}: {os.strerror(number)}")
-
-
-def lines_of(paths: Sequence[str]) -> Flow[str]:
-    """Return the lines of files, one file after another; `-` is standard input."""
-    first, *others = (
-        stdin_lines(errors="replace") if path == "-" else lines(path, errors="replace")
-        for path in paths
-    )
-    return first.concat(*others) if others else first
+    return S_ISREG(mode)
 
 
 def imported(modules: Sequence[str]) -> dict[str, object]:
@@ -229,10 +313,10 @@ def evaluate(expression: str, names: dict[str, object]) -> Flow[object] | str:
 # ------------------------------------------------------------------ while it runs
 
 
-async def print_items(chain: Flow[object]) -> None:
+async def print_items(chain: Flow[object], as_json: bool) -> None:  # noqa: FBT001 - `run` takes no names
     """Print each item as it comes."""
     scope = CancelScope()
-    output = Output(scope.cancel)
+    output = Output(scope.cancel, to_json if as_json else None)
     with scope:
         await chain.collect(output.show)
     if output.error is not None:
@@ -246,15 +330,18 @@ class Output:
     So an item is seen at once, while a burst of them costs one write and not one each.
     """
 
-    def __init__(self, stop: Callable[[], object]) -> None:
+    def __init__(
+        self, stop: Callable[[], object], written: Callable[[object], str] | None
+    ) -> None:
         self.error: OSError | None = None
+        self._written = written
         self._stop = stop
         self._call_soon = current_scheduler().caller()
         self._due = False
 
     def show(self, item: object) -> None:
         """Print an item."""
-        print(item)
+        print(item if self._written is None else self._written(item))
         if not self._due:
             self._due = True
             self._call_soon(self._flush)
@@ -266,6 +353,11 @@ class Output:
         except OSError as error:
             self.error = error  # raised by the task: here it would be the loop's
             self._stop()
+
+
+def to_json(item: object) -> str:
+    """Return an item as one line of JSON."""
+    return json.dumps(item, ensure_ascii=False, allow_nan=False)
 
 
 def flush() -> None:

@@ -7,39 +7,34 @@ the operators is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from reprlib import recursive_repr
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from flowpy._fusion import ENABLED, cut
+from flowpy._fusion import ENABLED, Run, cut
 from flowpy._operator import Operator
 
 if TYPE_CHECKING:
     from flowpy._types import Ending, Items
 
-Note = Callable[..., None]
-"""Called with the number of a run's first stage, an error and the stage in the run."""
-
 Stages = tuple[Operator[..., Any], ...]
 Values = tuple[tuple[object, ...], ...]
 
 
-def open_chain(stages: Stages, values: Values, note: Note) -> Any:
+def open_chain(stages: Stages, values: Values, owner: Chain) -> Any:
     """Return what the last stage gives, with nothing started.
 
     Each run of stages that can be fused is one function, once that is worth it; any
     other stage is called as it stands, with callbacks that are ready to be awaited.
+    Errors are noted in the words of `owner`, whose stages these are.
     """
-    runs = cut(stages, ENABLED)
-    if reopening := [run for run in runs if run.stages[0].reopens]:
-        runs = runs[runs.index(reopening[-1]) :]
     above: tuple[Any, ...] = ()
-    for run in runs:
+    for run, known in runs_to_open(stages, ENABLED):
         k = run.start
+        note = (owner._first(known) if known else owner)._note
         if run.stages[0].reopens:
-            above = (partial(open_chain, stages[:k], values[:k], note),)
+            above = (partial(open_chain, stages[:k], values[:k], owner),)
         own = values[k : run.stop]
         function = run.function(own)
         if function is not None:
@@ -49,6 +44,24 @@ def open_chain(stages: Stages, values: Values, note: Note) -> Any:
                 own_note = partial(note, k, stage=j)
                 above = (stage.start(*above, values=own[j], note=own_note),)
     return above[0]
+
+
+@lru_cache(maxsize=512)
+def runs_to_open(stages: Stages, fused: bool) -> list[tuple[Run, int]]:  # noqa: FBT001 - the key
+    """Return the runs from the last one on that collects again what is above it.
+
+    Each comes with how many stages of the chain its notes may know of; 0: all. Those of
+    a collection that several flows share must not keep these from being garbage.
+    """
+    runs: list[tuple[Run, int]] = []
+    known = 0
+    for run in reversed(cut(stages, fused)):
+        if run.stages[0].shared:
+            known = run.stop
+        runs.insert(0, (run, known))
+        if run.stages[0].reopens:
+            break
+    return runs
 
 
 class Chain:
@@ -62,13 +75,19 @@ class Chain:
     def _parts(self) -> tuple[Stages, Values]:
         return self._stages, self._values
 
+    def _first(self, n: int) -> Self:
+        """Return the chain of the first so many stages."""
+        part = object.__new__(type(self))
+        part._stages, part._values = self._stages[:n], self._values[:n]
+        return part
+
     def _open(self) -> Items[Any]:
-        items: Items[Any] = open_chain(self._stages, self._values, self._note)
+        items: Items[Any] = open_chain(self._stages, self._values, self)
         return items
 
     def _end(self, ending: Operator[..., Ending[Any]], *values: object) -> Ending[Any]:
         result: Ending[Any] = open_chain(
-            (*self._stages, ending), (*self._values, values), self._note
+            (*self._stages, ending), (*self._values, values), self
         )
         return result
 

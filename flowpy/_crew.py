@@ -22,7 +22,7 @@ from contextvars import ContextVar, copy_context
 from functools import partial
 from itertools import count
 from math import ulp
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from flowpy._iterating import closing, keep_first
 from flowpy._scheduler import (
@@ -145,7 +145,7 @@ class Crew:
         self,
         fn: Callable[..., Awaitable[object]],
         *args: object,
-        feeds: Channel[Any] | Line[Any] | None = None,
+        feeds: Fed | None = None,
         needed: bool = True,
     ) -> Child:
         """Run `fn(*args)` as a child.
@@ -283,14 +283,24 @@ class Crew:
         cancel(tuple(self._children))
 
 
+class Fed(Protocol):
+    """What children feed: it counts them, and ends with the last."""
+
+    def enter(self) -> None:
+        """Count a child that feeds it."""
+        ...
+
+    def leave(self) -> None:
+        """Count one that has ended, whose error the crew knows already."""
+        ...
+
+
 class Child:
     """A background task of a crew."""
 
     __slots__ = ("_crew", "_feeds", "_needed", "_stopping", "ended", "leaving", "task")
 
-    def __init__(
-        self, crew: Crew, feeds: Channel[Any] | Line[Any] | None, *, needed: bool
-    ) -> None:
+    def __init__(self, crew: Crew, feeds: Fed | None, *, needed: bool) -> None:
         self._crew = crew
         self._feeds = feeds
         self._needed = needed

@@ -48,6 +48,7 @@ from flowpy._operators import (
     buffer,
     combine,
     group,
+    hot,
     latest,
     lifecycle,
     limit,
@@ -58,6 +59,7 @@ from flowpy._operators import (
     transform,
 )
 from flowpy._terminals import Terminals
+from flowpy._types import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -68,12 +70,15 @@ if TYPE_CHECKING:
     )
     from contextlib import AbstractAsyncContextManager
 
+    from flowpy._hot import SharedFlow, StateFlow
     from flowpy._operator import Operator
+    from flowpy._operators.hot import Started
     from flowpy._scheduler import Backend
     from flowpy._types import (
         AnyTaskGroup,
         Callback,
         Duration,
+        Ending,
         FlowLike,
         Gettable,
         Result,
@@ -2375,6 +2380,147 @@ class Flow(Terminals[T_co], Generic[T_co]):
         Source: Kotlin Flow `launchIn`.
         """
         return launch(repr(self), self.collect, task_group)
+
+    # ------------------------------------------------------------------ hot flows
+
+    def share(self, replay: int = 0, *, linger: Duration = 0) -> Flow[T_co]:
+        """Collect everything above once for all who listen at the same time.
+
+        The first who listens starts the collection, the last one ends it and waits for
+        that. Who comes later gets the last `replay` items and goes on from there. All
+        of them get the end or the error of upstream; who comes after that starts a new
+        collection.
+
+        Args:
+            replay: How many of the last items a newcomer gets first, >= 0.
+            linger: For how many seconds after the last one has left the collection
+                goes on, in case somebody comes, in seconds or a timedelta; >= 0.
+
+        Shape: the items of upstream from then on, in order. The slowest listener sets
+            the pace: upstream runs at most 64 items ahead of it, or as many as are
+            replayed. Runs 1 task, 2 with `linger`, in the context of the first.
+
+        With `linger`, upstream outlives its last listener. The event loop closes it if
+        it ends first; an error meanwhile, which nobody hears, is logged by `"flowpy"`.
+
+        Raises:
+            TypeError: at the call, if `replay` is not an integer, or `linger` neither a
+                number nor a timedelta.
+            ValueError: at the call, if one is negative, or `linger` NaN or infinite.
+
+        Example:
+            >>> shared = Flow.of(1, 2).on_start(lambda: print("once")).share()
+            >>> run(shared.merge(shared).to_list)
+            once
+            [1, 1, 2, 2]
+
+        Source: RxJS `share`; Kotlin Flow has `shareIn` only.
+        """
+        check_count("replay", replay)
+        seconds = check_duration("linger", linger)
+        return self._then(hot.share, replay, seconds, hot.Sharing[Any](replay, seconds))
+
+    def share_in(
+        self,
+        task_group: AnyTaskGroup,
+        *,
+        started: Started = "eagerly",
+        replay: int = 0,
+    ) -> SharedFlow[T_co]:
+        """Collect this flow in a task of a task group, for all who listen.
+
+        ::
+
+            share_in(group)              starts now
+            share_in(group, started="lazily")   starts when the first one comes
+            share_in(group, started=while_subscribed())    starts and stops with them
+
+        Args:
+            task_group: Of anyio, asyncio or trio. Its cancellation ends the collection;
+                those who listen then get a FlowClosedError.
+            started: `"eagerly"`: now; `"lazily"`: when the first subscriber comes;
+                `while_subscribed()`: while there are some.
+            replay: How many of the last items a newcomer gets first, >= 0.
+
+        Shape: the items from then on, in order; the end or the error of this flow,
+            which those who come later get too, after what is replayed. An error does
+            not cancel the task group. The slowest subscriber sets the pace: this flow
+            runs at most 64 items ahead of it, or as many as are replayed. Runs 1 task,
+            2 with `while_subscribed`.
+
+        Raises:
+            TypeError: at the call, if an argument is of the wrong type.
+            ValueError: at the call, if `replay` is negative or there is no such
+                `started`.
+
+        Example:
+            >>> async def main():
+            ...     async with anyio.create_task_group() as group:
+            ...         news = Flow.of("a", "b").share_in(group, replay=1)
+            ...         await anyio.sleep(1)
+            ...         return await news.to_list()
+            >>> run(main)
+            ['b']
+
+        Source: Kotlin Flow `shareIn`, whose subscribers never hear of the end.
+        """
+        from flowpy._hot import share_in  # noqa: PLC0415 - it knows this module
+
+        return share_in(self, task_group, started, replay)
+
+    @overload
+    def state_in(self, task_group: AnyTaskGroup) -> Ending[StateFlow[T_co]]: ...
+    @overload
+    def state_in(
+        self, task_group: AnyTaskGroup, initial: U, *, started: Started = "eagerly"
+    ) -> StateFlow[T_co | U]: ...
+    def state_in(
+        self,
+        task_group: AnyTaskGroup,
+        initial: Any = MISSING,
+        *,
+        started: Started = "eagerly",
+    ) -> Any:
+        """Collect this flow in a task of a task group, as a state: its newest item.
+
+        ::
+
+            price = prices.state_in(group, 0)        a state now, of value 0
+            price = await prices.state_in(group)     a state once the first item is there
+
+        Args:
+            task_group: Of anyio, asyncio or trio. Its cancellation ends the collection;
+                those who listen then get a FlowClosedError.
+            initial: The value before the first item. Left out, the call is awaited,
+                and gives the state with the first item.
+            started: As for `share_in`; only with `initial`, to which a state returns
+                that is forgotten.
+
+        Shape: the initial value, then items that differ from the one before; who is
+            slow skips some. Ends and fails as this flow does. Runs 1 task, 2 with
+            `while_subscribed`.
+
+        Raises:
+            TypeError: at the call, if an argument is of the wrong type.
+            ValueError: at the call, if there is no such `started`, or there is one and
+                no `initial`.
+            FlowEmptyError: while running, if it is awaited and this flow has no item;
+                an error before the first item is raised there too.
+
+        Example:
+            >>> async def main():
+            ...     async with anyio.create_task_group() as group:
+            ...         price = await Flow.of(9, 8).state_in(group)
+            ...         await anyio.sleep(1)
+            ...         return price.value
+            >>> run(main)
+            8
+
+        Source: Kotlin Flow `stateIn`, whose subscribers never hear of the end.
+        """
+        from flowpy._hot import state_in  # noqa: PLC0415 - it knows this module
+
+        return state_in(self, task_group, initial, started)
 
     # ------------------------------------------------------------------ around it
 

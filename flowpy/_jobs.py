@@ -55,23 +55,44 @@ def launch(
     task_group: AnyTaskGroup,
 ) -> Job:
     """Collect in a task of a group."""
+    job = Job(name)
+
+    async def run() -> None:
+        await job.run(collect)
+
+    start(task_group, run, job.end)
+    return job
+
+
+def start(
+    task_group: AnyTaskGroup,
+    fn: Callable[[], Coroutine[Any, Any, None]],
+    ended: Callable[[object], object],
+) -> None:
+    """Run a function in a task of a group.
+
+    Where it may happen that it is never begun, `ended` is called when the task ends.
+    """
+    check_task_group(task_group)
     group: Any = task_group
     if hasattr(group, "start_soon"):
-        job = Job(name)
+        group.start_soon(fn)
+        return
+    coroutine = fn()
+    try:
+        task = group.create_task(coroutine)
+    except BaseException:
+        coroutine.close()
+        raise
+    # One that asyncio cancels before its first step does not run at all.
+    task.add_done_callback(ended)
 
-        async def run() -> None:
-            await job.run(collect)
 
-        group.start_soon(run)
-    elif hasattr(group, "create_task"):
-        job = Job(name)
-        task = group.create_task(job.run(collect))
-        # One that asyncio cancels before its first step does not run at all.
-        task.add_done_callback(job.end)
-    else:
+def check_task_group(task_group: object) -> None:
+    """Check that a task can be started in `task_group`."""
+    if not (hasattr(task_group, "start_soon") or hasattr(task_group, "create_task")):
         message = (
             "task_group must be a task group of anyio or asyncio, or a nursery of trio; "
             f"got {task_group!r}"
         )
         raise TypeError(message)
-    return job

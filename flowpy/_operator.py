@@ -35,7 +35,8 @@ class Operator(Generic[P, R_co]):
       the first thing that its statement does.
 
     One that can't have that form is a *seam* and says why. A seam whose first
-    parameter is called `reopen` gets a function that collects everything above it anew.
+    parameter is called `reopen` gets a function that collects everything above it anew;
+    one with a parameter called `branch` shares the collection of what is above it.
     """
 
     __slots__ = (
@@ -47,12 +48,14 @@ class Operator(Generic[P, R_co]):
         "reopens",
         "run",
         "seam",
+        "shared",
         "show",
     )
 
     callbacks: tuple[bool, ...]
     params: tuple[str, ...]
     reopens: bool
+    shared: bool
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class Operator(Generic[P, R_co]):
         self.fixed = dict(fixed)
         self.reopens = params[:1] == ("reopen",)
         self.params = params[1:] if params[:1] in {("source",), ("reopen",)} else params
+        self.shared = "branch" in self.params
         self.callbacks = tuple(
             str(run.__annotations__[name]).startswith("Callback")
             for name in self.params

@@ -328,6 +328,7 @@ async def test_the_caches_of_shapes_are_bounded(monkeypatch):
 def clear():
     _fusion.shape_of.cache_clear()
     _fusion.cut.cache_clear()
+    _chain.runs_to_open.cache_clear()
     _compiler.text_of.cache_clear()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import runpy
@@ -251,6 +252,166 @@ def test_the_module_runs_as_a_program(monkeypatch, capsys):
     assert (ended.value.code, capsys.readouterr().out) == (0, "1\n")
 
 
+# --------------------------------------------------------- compressed and followed files
+
+
+def test_the_lines_of_gz_files_are_unzipped(files, capsys):
+    Path("old.gz").write_bytes(gzip.compress(b"fir\r\n") + gzip.compress("é".encode()))
+
+    assert main(["lines.map(str.upper)", "old.gz", "trees"]) == 0
+    assert capsys.readouterr().out == "FIR\nÉ\nASH\nBEECH\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"fir\n", "BadGzipFile: old.gz: Not a gzipped file"),
+        (gzip.compress(b"fir\n")[:-4], "BadGzipFile: old.gz: Compressed file ended"),
+        (gzip.compress(b"fir\n")[:10] + b"\xff" * 9, "BadGzipFile: old.gz: Error -3"),
+    ],
+)
+def test_a_broken_gz_file_is_an_error_that_names_it(files, capsys, data, message):
+    Path("old.gz").write_bytes(data)
+    status = main(["lines", "trees", "old.gz"])
+    printed = capsys.readouterr()
+
+    assert status == 1
+    assert printed.out.startswith("ash\nbeech\n")
+    assert printed.err.startswith(f"flowpy: {message}")
+    assert printed.err.count("\n") == 1
+
+
+def test_a_named_pipe_is_never_unzipped(files, capsys):
+    os.mkfifo("pipe.gz")
+    end = os.open("pipe.gz", os.O_RDWR)
+    os.write(end, b"plain\n")
+    try:
+        status = main(["lines.take(1)", "pipe.gz"])
+    finally:
+        os.close(end)
+
+    assert (status, capsys.readouterr().out) == (0, "plain\n")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_followed_files_are_answered_as_they_grow_and_are_rotated(
+    files, start, backend
+):
+    process = start(
+        *("--backend", backend, "--follow", "--from-start"),
+        *("lines.map(str.upper)", "trees", "missing"),
+    )
+    answers = [read_line(process), read_line(process)]
+    with open("trees", "a") as file:
+        file.write("elm\n")
+    answers.append(read_line(process))
+    os.rename("trees", "trees.1")
+    Path("trees").write_text("fir\n")
+    answers.append(read_line(process))
+    Path("missing").write_text("oak\n")
+    answers.append(read_line(process))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+
+    assert answers == ["ASH\n", "BEECH\n", "ELM\n", "FIR\n", "OAK\n"]
+    assert (process.returncode, err) == (130, b"")
+
+
+def test_a_file_is_followed_from_its_end(files, start):
+    process = start("--follow", "lines.take(1)", "trees")
+    while not select.select([process.stdout], [], [], 0.02)[0]:
+        with open("trees", "a") as file:
+            file.write("new\n")
+    out, err = process.communicate(timeout=10)
+
+    assert (process.returncode, out, err) == (0, b"new\n", b"")
+
+
+def test_standard_input_and_named_pipes_are_followed_as_they_are(files, stdin, capsys):
+    os.mkfifo("pipe")
+    end = os.open("pipe", os.O_RDWR)
+    os.write(end, b"from pipe\n")
+    stdin.write(b"from stdin\n")
+    try:
+        status = main(["--follow", "lines.take(2)", "-", "pipe"])
+    finally:
+        os.close(end)
+
+    assert status == 0
+    assert sorted(capsys.readouterr().out.splitlines()) == ["from pipe", "from stdin"]
+
+
+# ---------------------------------------------------------------------------- JSON
+
+
+def test_lines_of_json_are_values_and_items_are_printed_as_json(files, capsys):
+    Path("birds.json").write_text('\ufeff{"name": "crow", "n": 1}\n\n \n[null, "é"]')
+    chain = "lines.map(lambda value: (value, True))"
+
+    assert main(["--json", chain, "birds.json"]) == 0
+    assert capsys.readouterr().out == (
+        '[{"name": "crow", "n": 1}, true]\n[[null, "é"], true]\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("crow", "Expecting value at column 1"),
+        ('{"a": 1,}', "Illegal trailing comma before end of object at column 8")
+        if sys.version_info >= (3, 13)
+        else (
+            '{"a": 1,}',
+            "Expecting property name enclosed in double quotes at column 9",
+        ),
+        ("NaN", "NaN stands for no value"),
+        ("[" * 100_000, "maximum recursion depth exceeded"),
+    ],
+)
+def test_a_line_that_is_no_json_is_an_error_with_its_number(
+    files, capsys, line, reason
+):
+    Path("birds.json").write_text(f"1\n\n{line}\n4\n")
+    status = main(["--json", "lines", "birds.json"])
+    printed = capsys.readouterr()
+
+    assert (status, printed.out) == (1, "1\n")
+    assert printed.err.startswith(
+        f"flowpy: ValueError: line 3 of birds.json is not JSON: {reason}"
+    )
+    assert printed.err.count("\n") == 1
+
+
+def test_lines_of_json_are_counted_wherever_they_come_from(files, stdin, capsys):
+    Path("birds.json").write_text("crow\n")
+    stdin.write(b"1\ndove\n")
+    stdin.close()
+    statuses = [
+        main(["--json", "--follow", "--from-start", "lines", "birds.json"]),
+        main(["--json", "lines"]),
+    ]
+    errors = capsys.readouterr().err
+
+    assert statuses == [1, 1]
+    assert "line 1 that has come in birds.json is not JSON" in errors
+    assert "line 2 of standard input is not JSON" in errors
+
+
+@pytest.mark.parametrize(
+    ("chain", "message"),
+    [
+        ("Flow.of(1, {2})", "TypeError: Object of type set is not JSON serializable"),
+        ("Flow.of(1, float('nan'))", "ValueError: Out of range float values are not"),
+    ],
+)
+def test_an_item_that_json_can_not_say_is_an_error(capsys, chain, message):
+    status = main(["--json", chain])
+    printed = capsys.readouterr()
+
+    assert (status, printed.out) == (1, "1\n")
+    assert printed.err.startswith(f"flowpy: {message}")
+
+
 # ------------------------------------------------------------------------- refusals
 
 
@@ -275,6 +436,8 @@ def test_the_module_runs_as_a_program(monkeypatch, capsys):
             ["--import", "no.such", "lines"],
             "cannot import 'no.such': ModuleNotFoundErr",
         ),
+        (["--follow", "lines", "."], "cannot read .: Is a directory"),
+        (["--follow", "lines", "a.gz"], "cannot follow a.gz: it is compressed"),
         (["--import", "", "lines"], "cannot import '': ValueError: Empty module name"),
         (["--import", "exits", "lines"], "cannot import 'exits': SystemExit: 1"),
         (["--backend", "curio", "lines"], "backend must be one of 'asyncio', 'uvloop'"),
@@ -316,7 +479,9 @@ def test_a_refusal_says_one_line_and_leaves_no_warning_behind():
     assert err.startswith("flowpy: EXPR must give a Flow; got an awaitable, to_list:")
 
 
-@pytest.mark.parametrize("args", [[], ["--backend"], ["--what", "lines"]])
+@pytest.mark.parametrize(
+    "args", [[], ["--backend"], ["--what", "lines"], ["--from-start", "lines"]]
+)
 def test_wrong_usage_ends_with_status_2(capsys, args):
     with pytest.raises(SystemExit) as ended:
         main(args)

@@ -45,7 +45,7 @@ def test_importing_flowpy_loads_no_extra():
     code = """
 import sys
 import flowpy, flowpy.io, flowpy.testing, flowpy.web
-extras = {"fastapi", "numpy", "pytest", "starlette", "trio", "uvicorn", "uvloop"}
+extras = {"fastapi", "numpy", "pytest", "starlette", "trio", "uvicorn", "uvloop", "watchfiles"}
 print(sorted(extras & set(sys.modules)))
 """
     done = subprocess.run(

@@ -87,6 +87,10 @@ class Scheduler(Protocol):
         """Let other tasks run once; be cancelled here if that is due."""
         ...
 
+    def loop(self) -> object:
+        """Return an object that stands for the running event loop."""
+        ...
+
     def caller(self) -> Callable[[Callable[[], object]], object]:
         """Return a function that has the loop call something, from any thread."""
         ...

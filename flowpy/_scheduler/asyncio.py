@@ -183,6 +183,9 @@ class AsyncioScheduler:
     async def checkpoint(self) -> None:
         await asyncio.sleep(0)
 
+    def loop(self) -> object:
+        return asyncio.get_running_loop()
+
     def caller(self) -> Callable[[Callable[[], object]], object]:
         return asyncio.get_running_loop().call_soon_threadsafe
 

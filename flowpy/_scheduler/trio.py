@@ -167,13 +167,16 @@ class TrioScheduler:
         return trio.current_time()
 
     async def sleep(self, seconds: float) -> None:
-        await trio.sleep(seconds)
+        await trio.sleep(max(seconds, 0))
 
     async def sleep_forever(self) -> None:
         await trio.sleep_forever()
 
     async def checkpoint(self) -> None:
         await trio.lowlevel.checkpoint()
+
+    def loop(self) -> object:
+        return current_trio_token()
 
     def caller(self) -> Callable[[Callable[[], object]], object]:
         return current_trio_token().run_sync_soon

@@ -12,10 +12,20 @@ import anyio
 import pytest
 
 import flowpy
-from flowpy import SKIP, Flow, channel_flow, flow, testing, web
+from flowpy import (
+    SKIP,
+    Flow,
+    SharedFlow,
+    StateFlow,
+    channel_flow,
+    flow,
+    io,
+    testing,
+    web,
+    while_subscribed,
+)
 from flowpy.__main__ import main
 from flowpy._fusion import ENABLED
-from flowpy.io import lines, stdin_lines
 from flowpy.testing import run_virtual
 
 MODULES = [module.name for module in walk_packages(flowpy.__path__, "flowpy.")]
@@ -54,14 +64,16 @@ def test_example_prints_what_it_says(test, backend):
     test.globs = {
         "Flow": Flow,
         "SKIP": SKIP,
+        "SharedFlow": SharedFlow,
+        "StateFlow": StateFlow,
         "anyio": anyio,
         "asyncio": asyncio,
         "channel_flow": channel_flow,
         "flow": flow,
-        "lines": lines,
         "main": main,
         "run": partial(run, backend=backend, threshold=threshold),
-        "stdin_lines": stdin_lines,
+        **{name: getattr(io, name) for name in io.__all__},
+        "while_subscribed": while_subscribed,
         **{name: getattr(testing, name) for name in testing.__all__},
         **{name: getattr(web, name) for name in web.__all__},
         "run_virtual": virtual_on(backend),
@@ -87,3 +99,18 @@ def test_a_public_method_documents_shape_errors_example_and_source(method):
     assert ">>> " in text
     assert "Source: " in text
     assert any(word in text for word in ("Shape: ", "Nothing is run", "Return `fn("))
+
+
+OF_HOT_FLOWS = [
+    pytest.param(value, id=f"{kind.__name__}.{name}")
+    for kind in (SharedFlow, StateFlow)
+    for name, value in vars(kind).items()
+    if not name.startswith("_") and not isinstance(value, property)
+]
+
+
+@pytest.mark.parametrize("method", OF_HOT_FLOWS)
+def test_a_method_of_hot_flows_documents_example_and_source(method):
+    assert "Example:\n" in method.__doc__
+    assert ">>> " in method.__doc__
+    assert "Source: " in method.__doc__

@@ -690,6 +690,27 @@ BUFFER = (
     ),
 )
 
+HOT = (
+    Case(
+        "share",
+        lambda f, c: f.share(),
+        gives=[1, 2, 3, 4],
+        ahead=65,
+        bad=(
+            (lambda f: f.share(-1), ValueError, "replay"),
+            (lambda f: f.share("1"), TypeError, "replay"),
+            (lambda f: f.share(linger=-1), ValueError, "linger"),
+            (lambda f: f.share(linger="1"), TypeError, "linger"),
+        ),
+    ),
+    Case(
+        "share(replay)",
+        lambda f, c: f.share(100),
+        gives=[1, 2, 3, 4],
+        ahead=101,
+    ),
+)
+
 TIME = (
     Case(
         "debounce",
@@ -1063,6 +1084,7 @@ OPERATORS = (
     *COMBINE,
     *BUFFER,
     *TIME,
+    *HOT,
     *ERRORS_AND_LIFE_CYCLE,
 )
 CASES = (*OPERATORS, *ENDINGS)

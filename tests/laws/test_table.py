@@ -33,8 +33,10 @@ AROUND = {
     "launch_in",
     "open",
     *("of", "from_queue", "empty", "never", "fail", "interval", "unfold"),
+    *("share_in", "state_in"),
 }
-"""Public methods that are no operators: how flows start, and what stands around them."""
+"""Public methods that are no operators: how flows start, and what stands around them;
+and those that need a task group, for which flows are not cold."""
 
 
 def test_the_table_is_complete(monkeypatch):

@@ -467,3 +467,20 @@ async def test_who_comes_after_the_event_loop_has_ended_is_told():
     with pytest.raises(RuntimeError, match="the event loop ended its collection"):
         await anyio.to_thread.run_sync(anyio.run, two.collect, seen.append)
     assert seen == list(range(len(seen)))
+
+
+@shared
+async def test_a_branch_in_the_same_chain_is_garbage_once_nobody_has_the_chain(apply):
+    source = Source(1, hangs=True)
+
+    async def collect():
+        one, two = apply(Flow(source.generator))
+        await one.concat(two).to_list()
+
+    with anyio.move_on_after(1):
+        await collect()
+    gc.collect()
+    await anyio.sleep(1)
+
+    assert source.opened == 1
+    assert source.is_closed

@@ -134,6 +134,8 @@ async def main(schedule: Schedule) -> None:
     error = await collected(case, way, case.tree.flow)
     judge_result(schedule, error)
     del error
+    if case.lingers:
+        gc.collect()
     if way.leaves or case.lingers:
         await settled(case, before)
     if not way.shuts_down:

@@ -1,8 +1,4 @@
-"""Lines of files and of standard input, as flows.
-
-Here bytes are waited for, decoded and cut into lines, in batches. What may be done with
-a line afterwards is Flow's business.
-"""
+"""How bytes are waited for and cut into lines: of files, and of standard input."""
 
 from __future__ import annotations
 
@@ -12,9 +8,11 @@ from codecs import getincrementaldecoder, lookup_error
 from concurrent.futures import Future
 from contextlib import suppress
 from errno import EBADF
+from gzip import BadGzipFile, GzipFile
 from stat import S_ISREG
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from zlib import error as ZlibError
 
 from anyio import CancelScope, Event, to_thread, wait_readable
 
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 
     from flowpy._flow import Flow
     from flowpy._types import Items
-
-__all__ = ("lines", "stdin_lines")
 
 T = TypeVar("T")
 
@@ -142,9 +138,17 @@ def check_codec(encoding: str, errors: str) -> None:
 class Origin(Protocol):
     """What can be opened to be read."""
 
-    def open(self) -> FileIO:
-        """Return the file, to be read without a buffer."""
+    def open(self) -> Readable:
+        """Return the file, to be read in batches."""
         ...
+
+
+class Readable(Protocol):
+    """An open file: one without a buffer, or one that decompresses another."""
+
+    def fileno(self) -> int: ...
+    def read(self, size: int, /) -> bytes | None: ...
+    def close(self) -> None: ...
 
 
 class NamedFile:
@@ -155,11 +159,31 @@ class NamedFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path
 
-    def open(self) -> FileIO:
+    def open(self) -> Readable:
         return open(self._path, "rb", buffering=0, opener=open_at_once)
 
     def __repr__(self) -> str:
         return f"lines({name_of(self._path)})"
+
+
+class CompressedFile(NamedFile):
+    """A regular file that gzip has compressed."""
+
+    __slots__ = ()
+
+    def open(self) -> Readable:
+        return Unzipped(self._path, "rb")
+
+
+class Unzipped(GzipFile):
+    """What is in a file that gzip has compressed; its errors say the file's name."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        try:
+            return super().read(size)
+        except (BadGzipFile, EOFError, ZlibError) as error:
+            message = f"{self.name}: {error}"
+            raise BadGzipFile(message) from error
 
 
 def open_at_once(path: str, flags: int) -> int:
@@ -220,13 +244,14 @@ class Splitter:
     right behind it, be it a piece later, belongs to the same end.
     """
 
-    __slots__ = ("_after_return", "_decoder", "_error", "_unfinished", "ended")
+    __slots__ = ("_after_return", "_decoder", "_unfinished", "ended", "error")
 
     def __init__(self, encoding: str, errors: str) -> None:
         self._decoder = getincrementaldecoder(encoding)(errors)
         self._unfinished: list[str] = []
         self._after_return = False
-        self._error: UnicodeDecodeError | None = None
+        self.error: UnicodeDecodeError | None = None
+        """Why no more can be decoded; to be raised once the lines before are through."""
         self.ended = False
 
     def feed(self, data: bytes) -> list[str]:
@@ -245,7 +270,7 @@ class Splitter:
             found[0] = "".join(self._unfinished)
             self._unfinished = [found[-1]]
         found.pop()
-        if not data and self._error is None:
+        if not data and self.error is None:
             self.ended = True
             last = "".join(self._unfinished)
             if last:
@@ -254,15 +279,15 @@ class Splitter:
 
     def check(self) -> None:
         """Raise the error that made an end of it, now that its lines are through."""
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
     def _decode(self, data: bytes) -> str:
         state = self._decoder.getstate()
         try:
             return self._decoder.decode(data, not data)
         except UnicodeDecodeError as error:
-            self._error = error
+            self.error = error
             self.ended = True
             # What came before the error is good; its start counts the bytes that the
             # decoder had kept of the pieces before.
@@ -293,7 +318,7 @@ class Reader:
         self._origin = origin
         self._splitter = splitter
         self._size = size
-        self._file: FileIO | None = None
+        self._file: Readable | None = None
         self._number = -1
         self._regular = False
         self._pollable = sys.platform != "win32"
@@ -306,9 +331,8 @@ class Reader:
         return self
 
     async def __aexit__(self, *raised: object) -> None:
-        if self._file is None or self._file.closefd:
-            with CancelScope(shield=True):
-                await to_thread.run_sync(self._close)
+        if self._file is None or getattr(self._file, "closefd", True):
+            await in_thread_for_sure(self._close)
 
     async def open(self) -> None:
         """Open the file; inside of the block, so that it is closed in any case."""
@@ -362,6 +386,32 @@ async def in_daemon_thread(fn: Callable[[], T]) -> T:
 
     A thread of anyio's would keep the program from ending meanwhile.
     """
+    result, done = started(fn, daemon=True)
+    await done.wait()
+    return result.result()
+
+
+async def in_thread_for_sure(fn: Callable[[], T]) -> T:
+    """Call a function that cleans up, and wait for its end, whatever happens.
+
+    `asyncio.Task.cancel` knows no shield: it could keep a thread of anyio's from being
+    started at all. Here it is raised at the end.
+    """
+    result, done = started(fn, daemon=False)
+    cancelled: BaseException | None = None
+    with CancelScope(shield=True):
+        while not done.is_set():
+            try:
+                await done.wait()
+            except current_scheduler().cancelled as error:
+                cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return result.result()
+
+
+def started(fn: Callable[[], T], *, daemon: bool) -> tuple[Future[T], Event]:
+    """Call a function in a thread of its own; return its result, and what tells of it."""
     result: Future[T] = Future()
     done = Event()
     call = current_scheduler().caller()
@@ -374,6 +424,5 @@ async def in_daemon_thread(fn: Callable[[], T]) -> T:
         with suppress(RuntimeError):  # the loop has ended meanwhile
             call(done.set)
 
-    Thread(target=work, name="flowpy.io", daemon=True).start()
-    await done.wait()
-    return result.result()
+    Thread(target=work, name="flowpy.io", daemon=daemon).start()
+    return result, done

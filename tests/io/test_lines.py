@@ -15,9 +15,15 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
-import flowpy.io
 from flowpy import FlowConsumedError, run
-from flowpy.io import NamedFile, Reader, Splitter, in_daemon_thread, lines, stdin_lines
+from flowpy.io import _lines, lines, stdin_lines
+from flowpy.io._lines import (
+    NamedFile,
+    Reader,
+    Splitter,
+    in_daemon_thread,
+    in_thread_for_sure,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -268,8 +274,9 @@ async def test_the_file_is_closed_in_a_thread_however_the_collection(
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("times", [1, 2])
 async def test_a_file_that_a_thread_still_reads_is_closed_after_that(
-    write, monkeypatch
+    write, monkeypatch, times
 ):
     reading, go_on = Event(), Event()
     log = []
@@ -289,8 +296,10 @@ async def test_a_file_that_a_thread_still_reads_is_closed_after_that(
     monkeypatch.setattr(NamedFile, "open", lambda self: Slow(self._path))
     task = asyncio.create_task(lines(write(b"line\n")).collect())
     await anyio.to_thread.run_sync(reading.wait)
-    task.cancel()  # as asyncio.timeout and Ctrl-C do, which does not wait for threads
-    await checkpoint()
+    for _ in range(times):
+        task.cancel()  # as asyncio.timeout and Ctrl-C do: it does not wait for threads
+        await checkpoint()
+        await checkpoint()
     go_on.set()
 
     with pytest.raises(asyncio.CancelledError):
@@ -413,7 +422,7 @@ async def test_where_the_loop_cannot_wait_a_thread_does(stdin, monkeypatch, erro
     async def wait_readable(number):
         raise error
 
-    monkeypatch.setattr(flowpy.io, "wait_readable", wait_readable)
+    monkeypatch.setattr(_lines, "wait_readable", wait_readable)
     stdin.write(b"one\n")
     stdin.write(b"two\n")
     stdin.close()
@@ -433,7 +442,7 @@ async def test_what_another_process_was_faster_to_read_is_waited_for_again(
             stdin.write(b"late\n")
             stdin.close()
 
-    monkeypatch.setattr(flowpy.io, "wait_readable", wait_readable)
+    monkeypatch.setattr(_lines, "wait_readable", wait_readable)
 
     assert await stdin_lines().to_list() == ["late"]
     assert len(waits) == 3
@@ -460,6 +469,11 @@ async def test_an_error_in_a_daemon_thread_is_raised_by_the_task():
     with pytest.raises(ZeroDivisionError) as caught:
         await in_daemon_thread(fail)
     assert caught.value is error
+
+
+async def test_an_error_of_cleaning_up_is_raised_by_the_task():
+    with pytest.raises(ZeroDivisionError):
+        await in_thread_for_sure(lambda: 1 / 0)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
