@@ -5,14 +5,22 @@ Where time matters, their `main` runs in virtual time.
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
+import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+import time
+from base64 import b64decode
+from contextlib import closing, suppress
+from http.client import HTTPConnection
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import count
 from pathlib import Path
+from urllib.request import urlopen
 
 import anyio
 import pytest
@@ -23,6 +31,9 @@ ROOT = Path(__file__).parents[1]
 
 ARGUMENTS = {"stock_ticker": ["--period", "1e-6"]}
 """What to call a program with, so that it doesn't last."""
+
+SERVERS = {"sse_ticker"}
+"""Programs that run until they are stopped."""
 
 PRINTED = {
     "log_watcher": """\
@@ -89,7 +100,7 @@ def test_every_example_is_run_here_and_listed_in_their_readme():
     names = {path.stem for path in (ROOT / "examples").glob("*.py")}
     readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
 
-    assert set(PRINTED) == names
+    assert set(PRINTED) | SERVERS == names
     assert {name for name in names if f"`{name}.py`" in readme} == names
 
 
@@ -243,3 +254,151 @@ async def test_worked_pipeline_gives_parcels_of_priced_orders():
         [(6, "gym", "lamp", 39)],
     ]
     assert anyio.current_time() - start == pytest.approx(7 * 0.015)
+
+
+@pytest.fixture
+def served_ticker():
+    """Run the program, and give its port and the lines that it prints."""
+    pytest.importorskip("starlette", reason="starlette is not installed")
+    pytest.importorskip("uvicorn", reason="uvicorn is not installed")
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = subprocess.Popen(
+        [
+            *(sys.executable, "-W", "error", str(path_of("sse_ticker"))),
+            *("--port", str(port), "--period", "0.01"),
+        ],
+        cwd=ROOT,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert program.stdout.readline() == f"http://127.0.0.1:{port}/\n"
+        last = time.monotonic() + 10
+        while time.monotonic() < last:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.02)
+        yield port, program.stdout
+    finally:
+        program.terminate()
+        _, errors = program.communicate(timeout=5)
+    assert "Traceback" not in errors
+
+
+def test_sse_ticker_serves_a_page_and_prices_until_the_visitor_leaves(served_ticker):
+    port, printed = served_ticker
+
+    def get(path, headers=()):
+        client = HTTPConnection("127.0.0.1", port, timeout=5)
+        client.request("GET", path, headers=dict(headers))
+        return client, client.getresponse()
+
+    client, response = get("/")
+    page = response.read().decode()
+    client.close()
+    client, response = get("/events")
+    first = [response.readline().decode() for _ in range(10)]
+    client.close()
+    response.close()
+    client, response = get("/events", {"Last-Event-ID": "41"})
+    again = [response.readline().decode() for _ in range(3)]
+    client.close()
+    response.close()
+
+    assert 'new EventSource("/events")' in page
+    assert first == [
+        *("retry: 1000\n", "\n"),
+        *("id: 0\n", "event: price\n", 'data: {"tick": 0, "price": 50.0}\n', "\n"),
+        *("id: 1\n", "event: price\n", 'data: {"tick": 1, "price": 50.71}\n', "\n"),
+    ]
+    assert again[2] == "id: 42\n"
+    assert [printed.readline() for _ in range(4)] == [
+        "a visitor came for tick 0\n",
+        "a visitor left\n",
+        "a visitor came for tick 42\n",
+        "a visitor left\n",
+    ]
+
+
+class Browser:
+    """A headless Chromium with one page, steered over its debugging protocol."""
+
+    def __init__(self, port):
+        with urlopen(f"http://127.0.0.1:{port}/json") as answer:
+            pages = [page for page in json.load(answer) if page["type"] == "page"]
+        self.url = pages[0]["webSocketDebuggerUrl"]
+        self.ids = count(1)
+
+    def do(self, method, **params):
+        """Give a command, and return what comes of it."""
+        own = next(self.ids)
+        self.link.send(json.dumps({"id": own, "method": method, "params": params}))
+        while True:
+            answer = json.loads(self.link.recv(timeout=5))
+            if answer.get("id") == own:
+                return answer["result"]
+
+    def evaluate(self, script):
+        return self.do("Runtime.evaluate", expression=script)["result"].get("value")
+
+    def wait_until(self, script):
+        last = time.monotonic() + 5
+        while not self.evaluate(script) and time.monotonic() < last:
+            time.sleep(0.02)
+        assert self.evaluate(script)
+
+
+@pytest.fixture
+def browser(tmp_path):
+    client = pytest.importorskip(
+        "websockets.sync.client", reason="websockets is not installed"
+    )
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    program = subprocess.Popen(
+        [
+            *(chromium, "--headless", "--no-sandbox", "--disable-gpu"),
+            *("--remote-debugging-port=0", f"--user-data-dir={tmp_path}"),
+            "about:blank",
+        ],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        found = tmp_path / "DevToolsActivePort"
+        last = time.monotonic() + 10
+        while not (found.exists() and found.read_text().count("\n")):
+            if time.monotonic() > last:
+                pytest.skip("Chromium does not start")
+            time.sleep(0.02)
+        browser = Browser(found.read_text().split()[0])
+        with client.connect(browser.url, max_size=None) as browser.link:
+            yield browser
+    finally:
+        program.terminate()
+        program.wait(timeout=5)
+
+
+def test_sse_ticker_shows_its_prices_in_a_browser(served_ticker, browser):
+    port, printed = served_ticker
+
+    browser.do("Page.navigate", url=f"http://127.0.0.1:{port}/")
+    browser.wait_until("document.querySelectorAll('#last li').length > 2")
+    shown = browser.evaluate("document.querySelector('#last').innerText").split()
+    numbers = browser.evaluate(
+        "[...document.querySelectorAll('#last li')].slice(0, 3).map(li => li.value) + ''"
+    )
+    picture = b64decode(browser.do("Page.captureScreenshot")["data"])
+    browser.evaluate("events.close()")  # a page that is left may be kept for a while
+
+    assert shown[:3] == ["50.00", "50.71", "51.41"]
+    assert numbers == "0,1,2"
+    assert picture.startswith(b"\x89PNG")
+    assert len(set(picture)) > 100  # it is not a blank page
+    assert printed.readline() == "a visitor came for tick 0\n"
+    assert printed.readline() == "a visitor left\n"
