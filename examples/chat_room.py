@@ -15,6 +15,7 @@ from argparse import ArgumentParser
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import anyio
 from starlette.applications import Starlette
@@ -56,7 +57,7 @@ class Room:
         """Return what a visitor gets to hear, given what they say."""
         own = messages.filter_is_instance(str).map_not_none(partial(self.say, name))
         return (
-            Flow.merge(self.said, self.here, own)
+            self.said.merge(self.here, own)
             .start_with(json.dumps({"you": name}))
             .take_until(self.closed.wait)
         )
@@ -94,7 +95,9 @@ async def main(port: int, backend: str) -> None:
         settings = hypercorn.Config()
         settings.bind, settings.loglevel = [f"127.0.0.1:{port}"], "WARNING"
         settings.websocket_max_message_size = 2**14
-        await hypercorn.trio.serve(app, settings, shutdown_trigger=until_told)
+        # Its type of an application is not that of Starlette.
+        server: Any = hypercorn.trio
+        await server.serve(app, settings, shutdown_trigger=until_told)
 
 
 if __name__ == "__main__":
