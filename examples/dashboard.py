@@ -12,7 +12,7 @@ back nor lags behind it; and how that becomes server-sent events. The page is
 import json
 from argparse import ArgumentParser
 from pathlib import Path
-from random import Random
+from random import gauss
 
 import uvicorn
 from starlette.applications import Starlette
@@ -28,13 +28,12 @@ PAGE = Path(__file__).parent / "data" / "dashboard.html"
 Load = dict[str, float]
 
 
-def loads(rate: float, seed: int = 1) -> Flow[Load]:
+def loads(rate: float) -> Flow[Load]:
     """Give the load of three machines in percent, `rate` times a second."""
-    random = Random(seed)
 
     def step(load: Load, tick: int) -> Load:
         return {
-            name: min(100, max(0, value + random.gauss(0, 40) / rate**0.5))
+            name: min(100, max(0, value + gauss(0, 40) / rate**0.5))
             for name, value in load.items()
         }
 
