@@ -13,7 +13,7 @@ from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, Self
 
 from flowpy._fusion import ENABLED, Run, cut
-from flowpy._operator import Operator
+from flowpy._operator import Operator, Unopened
 
 if TYPE_CHECKING:
     from flowpy._types import Ending, Items
@@ -35,6 +35,9 @@ def open_chain(stages: Stages, values: Values, owner: Chain) -> Any:
         note = (owner._first(known) if known else owner)._note
         if run.stages[0].reopens:
             above = (partial(open_chain, stages[:k], values[:k], owner),)
+        elif run.stages[0].holds and k:
+            part = owner._first(known) if known else owner
+            above = (Above(stages[:k], values[:k], part),)
         own = values[k : run.stop]
         function = run.function(own)
         if function is not None:
@@ -46,9 +49,38 @@ def open_chain(stages: Stages, values: Values, owner: Chain) -> Any:
     return above[0]
 
 
+class Above(Unopened):
+    """What is above a stage that runs it in a task: opened there, once."""
+
+    __slots__ = ("_items", "_owner", "_stages", "_values")
+
+    def __init__(self, stages: Stages, values: Values, owner: Chain) -> None:
+        self._stages = stages
+        self._values = values
+        self._owner = owner
+        self._items: Any = None
+
+    def _end(self, ending: Operator[..., Ending[Any]], *values: object) -> Ending[Any]:
+        result: Ending[Any] = open_chain(
+            (*self._stages, ending), (*self._values, values), self._owner
+        )
+        return result
+
+    def __aiter__(self) -> Items[Any]:
+        if self._items is None:
+            self._items = open_chain(self._stages, self._values, self._owner)
+        items: Items[Any] = self._items
+        return items
+
+    async def aclose(self) -> None:
+        """Close what has been opened."""
+        if self._items is not None:
+            await self._items.aclose()
+
+
 @lru_cache(maxsize=512)
 def runs_to_open(stages: Stages, fused: bool) -> list[tuple[Run, int]]:  # noqa: FBT001 - the key
-    """Return the runs from the last one on that collects again what is above it.
+    """Return the runs from the last one on that opens what is above it itself.
 
     Each comes with how many stages of the chain its notes may know of; 0: all. Those of
     a collection that several flows share must not keep these from being garbage.
@@ -59,12 +91,12 @@ def runs_to_open(stages: Stages, fused: bool) -> list[tuple[Run, int]]:  # noqa:
         if run.stages[0].shared:
             known = run.stop
         runs.insert(0, (run, known))
-        if run.stages[0].reopens:
+        if run.stages[0].reopens or run.stages[0].holds:
             break
     return runs
 
 
-class Chain:
+class Chain(Unopened):
     """A source and the operators on it; immutable, shared by the flows made from it."""
 
     __slots__ = ("__weakref__", "_stages", "_values")

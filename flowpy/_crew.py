@@ -25,6 +25,7 @@ from math import ulp
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from flowpy._iterating import closing, keep_first
+from flowpy._operator import Operator, Unopened, operator
 from flowpy._scheduler import (
     Gate,
     Task,
@@ -34,7 +35,14 @@ from flowpy._scheduler import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+    from collections.abc import (
+        AsyncIterable,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Collection,
+        Iterable,
+    )
     from types import TracebackType
 
 T = TypeVar("T")
@@ -126,11 +134,11 @@ class Crew:
         """Return a new line of channels, which are read in the order of arrival."""
         return Line(self, self.arrival)
 
-    def pump(self, source: AsyncIterator[T], channel: Channel[T]) -> Child:
+    def pump(self, source: AsyncIterable[T], channel: Channel[T]) -> Child:
         """Have a child iterate and close `source`, and put its items in `channel`."""
         return self.spawn(pump, source, channel, feeds=channel)
 
-    def one_by_one(self, source: AsyncIterator[T]) -> Channel[T]:
+    def one_by_one(self, source: AsyncIterable[T]) -> Channel[T]:
         """Have a child iterate and close `source`; return the channel of its items.
 
         One is pulled at once, each other when the one before is taken: for a reader
@@ -604,17 +612,25 @@ class Line(Queue[T]):
         return channel
 
 
-async def pump(source: AsyncIterator[T], channel: Channel[T]) -> None:
-    """Iterate and close a source, and put its items in a channel."""
-    async with closing(source):
-        if channel.over():
-            return  # before the first step
-        if channel.line is None:
-            await fill(source, channel)
-        else:
-            await fill_in_line(source, channel, channel.line)
+async def pump(source: AsyncIterable[T], channel: Channel[T]) -> None:
+    """Iterate and close a source, and put its items in a channel.
+
+    A chain that has not been opened becomes one function with what fills the channel.
+    """
+    filling: Operator[..., Awaitable[None]] = fill
+    values: tuple[object, ...] = (channel,)
+    if channel.line is not None:
+        filling, values = fill_in_line, (channel, channel.line)
+    if isinstance(source, Unopened):
+        if not channel.over():
+            await source._end(filling, *values)
+        return
+    async with closing(aiter(source)) as items:
+        if not channel.over():  # before the first step
+            await filling.run(items, *values)
 
 
+@operator
 async def fill(source: AsyncIterator[T], channel: Channel[T]) -> None:
     """Put the items of a source in a channel that is read by itself.
 
@@ -623,14 +639,16 @@ async def fill(source: AsyncIterator[T], channel: Channel[T]) -> None:
     """
     items, arrival = channel.items, channel.arrival
     append, awaited, wake = items.append, arrival.parked, arrival.wake
-    async for x in source:
-        append(x)
-        if awaited:
-            wake()
-        if len(items) >= channel.ahead and not await channel.full():
-            return
+    async with closing(source):
+        async for x in source:
+            append(x)
+            if awaited:
+                wake()
+            if len(items) >= channel.ahead and not await channel.full():
+                return
 
 
+@operator
 async def fill_in_line(
     source: AsyncIterator[T], channel: Channel[T], line: Line[T]
 ) -> None:
@@ -638,13 +656,14 @@ async def fill_in_line(
     items, arrival = channel.items, channel.arrival
     append, awaited, wake = items.append, arrival.parked, arrival.wake
     turn = line.turns.append
-    async for x in source:
-        append(x)
-        turn(channel)
-        if awaited:
-            wake()
-        if len(items) >= channel.ahead and not await channel.full():
-            return
+    async with closing(source):
+        async for x in source:
+            append(x)
+            turn(channel)
+            if awaited:
+                wake()
+            if len(items) >= channel.ahead and not await channel.full():
+                return
 
 
 def first_of(first: BaseException | None, late: BaseException) -> BaseException:

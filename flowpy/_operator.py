@@ -141,6 +141,16 @@ class Operator(Generic[P, R_co]):
         return f"{self.method}({', '.join(args)})"
 
 
+class Unopened:
+    """A chain that has not been opened, and can be with an ending."""
+
+    __slots__ = ()
+
+    def _end(self, ending: Operator[..., Any], *values: object) -> Any:
+        """Collect it with an ending; see what inherits from this class."""
+        raise NotImplementedError  # pragma: no cover
+
+
 @overload
 def operator(run: Callable[P, R_co], /) -> Operator[P, R_co]: ...
 @overload

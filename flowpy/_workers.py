@@ -11,7 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from flowpy._callbacks import bare
-from flowpy._crew import Channel, Child, Crew, Gone, Line, fill_in_line
+from flowpy._crew import Channel, Child, Crew, Gone, Line, pump
 from flowpy._iterating import (
     check_inner,
     closing,
@@ -360,10 +360,7 @@ class Flows(Workers[T], Generic[T, U]):
                 await free.park()
                 worker.idle = False
             inner = await inner_flow(self.crew, self.call, todo.popleft())
-            async with closing(inner):
-                if channel.over():
-                    return
-                await fill_in_line(inner, channel, self.queue)
+            await pump(inner, channel)
             if channel.over():
                 return
             self.busy -= 1

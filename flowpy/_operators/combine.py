@@ -62,7 +62,7 @@ async def end_with(source: Items[T], items: tuple[U, ...]) -> Items[T | U]:
 async def merge(source: Items[T], others: Others[U]) -> Items[T | U]:
     async with Crew("merge") as crew:
         line: Line[T | U] = crew.line()
-        sources: list[AsyncIterator[T | U]] = [source, *map(aiter, others)]
+        sources: list[AsyncIterable[T | U]] = [source, *others]
         for items in sources:
             crew.pump(items, line.channel(AHEAD))
         turns = line.turns
@@ -81,7 +81,7 @@ async def merge(source: Items[T], others: Others[U]) -> Items[T | U]:
 async def interleave(source: Items[T], others: Others[U]) -> Items[T | U]:
     async with Crew("interleave") as crew:
         sides: list[Channel[T | U]] = []
-        sources: list[AsyncIterator[T | U]] = [source, *map(aiter, others)]
+        sources: list[AsyncIterable[T | U]] = [source, *others]
         for items in sources:
             side = crew.one_by_one(items)
             if await side.more():
@@ -107,7 +107,7 @@ async def zip(
 ) -> Items[tuple[Any, ...]]:
     row_is_there = each_or_none_has_one if strict else each_has_one
     async with Crew("zip") as crew:
-        sides = [crew.one_by_one(items) for items in [source, *map(aiter, others)]]
+        sides = [crew.one_by_one(items) for items in [source, *others]]
         while await row_is_there(crew, sides):
             yield tuple([side.lend() for side in sides])
             for side in sides:
@@ -150,7 +150,7 @@ async def each_or_none_has_one(crew: Crew, sides: list[Channel[Any]]) -> bool:
 async def combine(source: Items[T], others: Others[Any]) -> Items[tuple[Any, ...]]:
     async with Crew("combine") as crew:
         line: Line[Any] = crew.line()
-        sources: list[AsyncIterator[Any]] = [source, *map(aiter, others)]
+        sources: list[AsyncIterable[Any]] = [source, *others]
         for items in sources:
             crew.pump(items, line.channel(AHEAD))
         latest: list[Any] = [MISSING] * len(sources)
@@ -206,7 +206,7 @@ async def race(source: Items[T], others: Others[U]) -> Items[T | U]:
     failed: dict[Channel[T | U], Exception] = {}
     winner: Channel[T | U] | None = None
 
-    async def run(items: AsyncIterator[T | U], side: Channel[T | U]) -> None:
+    async def run(items: AsyncIterable[T | U], side: Channel[T | U]) -> None:
         try:
             await pump(items, side)
         except Exception as error:
@@ -216,7 +216,7 @@ async def race(source: Items[T], others: Others[U]) -> Items[T | U]:
 
     async with Crew("race") as crew:
         runners: dict[Channel[T | U], Child] = {}
-        for items in [source, *map(aiter, others)]:
+        for items in [source, *others]:
             side: Channel[T | U] = crew.channel(1)
             runners[side] = crew.spawn(run, items, side, feeds=side)
         winner = await first_to_emit(crew, runners, failed)
