@@ -199,8 +199,8 @@ class Broadcast(Watched, Generic[T]):
         self._first = self._tail
         """Where a new reader begins."""
         self._oldest = self._tail
-        """Nothing before it is kept; only kept up to date where the oldest is dropped,
-        since else it would keep items alive."""
+        """Where the oldest is dropped: nothing before it is kept. Else it is at the end,
+        so that it keeps no items alive."""
         self._limit = maxsize
         """The number of the first item that has to wait; or more may be let in, if the
         slowest reader has moved since."""
@@ -302,13 +302,12 @@ class Broadcast(Watched, Generic[T]):
         self._tail = node
         if number - self._first.number > self.replay:
             self._first = self._first.next or node
-        if self._policy == "drop_oldest":
-            if not self.readers:
-                self._oldest = node
-            elif number - self._oldest.number > self.bound:
-                oldest = self._oldest
-                self._oldest = oldest.next or node
-                oldest.next = None
+        if self._policy != "drop_oldest" or not self.readers:
+            self._oldest = node
+        elif number - self._oldest.number > self.bound:
+            oldest = self._oldest
+            self._oldest = oldest.next or node
+            oldest.next = None
 
     def _has_room(self) -> bool:
         """Look up the slowest reader; return whether another item may be put in."""

@@ -576,6 +576,37 @@ async def test_an_idle_flow_drops_items_that_nobody_waits_for():
     assert ref() is None
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+async def test_items_that_come_while_nobody_subscribes_are_let_go(policy):
+    news = SharedFlow(replay=1, capacity=3, on_overflow=policy)
+    items = [Item() for _ in range(10)]
+    refs = [weakref.ref(item) for item in items]
+    while items:
+        await news.emit(items.pop(0))
+    gc.collect()
+
+    assert [ref() is None for ref in refs] == [True] * 9 + [False]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+async def test_items_are_let_go_even_if_a_subscriber_is_always_busy(
+    subscribers, policy
+):
+    news = SharedFlow(capacity=3, on_overflow=policy)
+    await subscribers.start(news.map(lambda _: None), pause=1)
+    refs = []
+    for _ in range(20):
+        item = Item()
+        refs.append(weakref.ref(item))
+        await news.emit(item)
+        del item
+        await anyio.sleep(0.9)
+    gc.collect()
+
+    # Three may wait, one stands where its subscriber goes on, one may be read.
+    assert [ref() is None for ref in refs[:-5]] == [True] * 15
+
+
 async def test_a_newcomer_with_replay_is_no_further_behind_than_allowed(subscribers):
     news = SharedFlow(replay=3, capacity=4, on_overflow="drop_oldest")
     await subscribers.start(news)
