@@ -318,6 +318,29 @@ def test_an_upstream_that_begins_at_once_loses_nothing():
     assert run_virtual(main) == [1, 2]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+@pytest.mark.parametrize("linger", [0, 1])
+def test_an_upstream_that_listens_to_itself_at_once_is_collected_once(linger):
+    opened = 0
+
+    async def upstream():
+        nonlocal opened
+        opened += 1
+        assert opened == 1
+        echo = asyncio.create_task(shared.take(2).to_list())
+        yield 1
+        yield 2
+        yield await echo
+
+    shared = Flow(upstream).share(linger=linger)
+
+    async def main():
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        return await shared.to_list()
+
+    assert run_virtual(main) == [1, 2, [1, 2]]
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_shared_flow_keeps_nothing_of_an_event_loop_that_has_ended(backend):
     shared = Flow.of(1).share()

@@ -86,13 +86,13 @@ class Run(Generic[T]):
 
     __slots__ = (
         "_before",
+        "_begun",
         "_crew",
         "_ended",
         "_forget",
         "_gate",
         "_linger",
         "_listeners",
-        "_pump",
         "_reopen",
         "broadcast",
         "over",
@@ -116,14 +116,15 @@ class Run(Generic[T]):
         self._gate = self._crew.scheduler.gate()
         self._listeners = 0
         self._ended = False
-        self._pump: Child | None = None
+        self._begun = False
 
     async def __aenter__(self) -> Self:
         self._listeners += 1
-        if self._pump is None:
-            self._pump = self._crew.spawn(self._collect, feeds=self)
+        if not self._begun:
+            self._begun = True  # already: upstream may itself begin to listen at once
+            pump = self._crew.spawn(self._collect, feeds=self)
             if self._linger:
-                self._crew.spawn(self._keep, self._pump)
+                self._crew.spawn(self._keep, pump)
         self._gate.wake()
         return self
 
