@@ -190,6 +190,22 @@ async def test_one_who_leaves_before_the_turn_of_a_new_collection_starts_none(gr
     assert up.log == [("open", 0), ("closed", 3)]
 
 
+async def test_one_who_leaves_before_its_turn_lets_nobody_pass(group):
+    up = Upstream(cleanup=5)
+    shared = up.flow.share()
+    collect(group, shared, stop=1)
+    await anyio.sleep(1)
+    for _ in range(2):
+        with anyio.move_on_after(1):
+            await shared.to_list()
+        await anyio.sleep(0.1)
+    last = collect(group, shared, stop=1)
+    await anyio.sleep(20)
+
+    assert last == [0]
+    assert up.log == [("open", 0), ("closed", 5), ("open", 5), ("closed", 10)]
+
+
 async def test_an_error_of_a_run_that_closes_does_not_reach_the_next(group):
     boom = Boom()
     runs = []
