@@ -1169,6 +1169,20 @@ async def test_a_derived_state_is_made_of_values_that_existed_together(subscribe
     assert got == [(n, str(n)) for n in range(5)]
 
 
+async def test_a_derived_state_mixes_no_values_that_are_set_while_it_is_computed():
+    left, right = StateFlow(0), StateFlow(0)
+
+    def slow(n):
+        if n == 0:  # as another thread may do it just now
+            left.value = 1
+            right.value = 1
+        return n
+
+    pair = StateFlow.combine_state(left.map_state(slow), right, lambda *both: both)
+
+    assert [pair.value, pair.value] == [(0, 0), (1, 1)]
+
+
 async def test_a_derived_state_runs_no_task(subscribers):
     state = StateFlow(0)
     doubled = state.map_state(lambda n: n * 2)
