@@ -654,6 +654,7 @@ OPERATORS = {
     "a shared flow of many": Operator(
         lambda c, f: emitted(c, f, lambda hot: hot, *lagging_and_vanishing(c)),
         loses,
+        weight=3,
         apart=True,
     ),
     "a state": Operator(held, loses, apart=True),
