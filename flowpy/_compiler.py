@@ -265,9 +265,12 @@ def annotate(
     if len(found) > 1:
         names = {f"{name}_{k}": k for k in found for name in stages[k].params}
         loaded = [
-            names[step.argval]
+            names[name]
             for step in get_instructions(trace.tb_frame.f_code)
-            if step.offset <= trace.tb_lasti and step.argval in names
+            if step.offset <= trace.tb_lasti
+            # Some instructions of Python 3.13 have two variables.
+            for name in (step.argval if type(step.argval) is tuple else [step.argval])
+            if name in names
         ]
         found = loaded[-1:]
     for k in found:

@@ -587,6 +587,27 @@ async def test_an_error_of_a_callback_says_in_which_stage(mode, chain, note):
     assert error.__notes__ == [f"in {note}"]
 
 
+@pytest.mark.parametrize("stage", range(3))
+@pytest.mark.parametrize("late", [1, 2, 9])
+@pytest.mark.parametrize("end", ["to_list", "count", "last"])
+async def test_an_error_says_in_which_of_many_alike(mode, stage, late, end):
+    """Python 3.13 loads a function in one step with what comes before it."""
+    error = Broken()
+
+    def fail(x):
+        if x == late:
+            raise error
+        return x
+
+    chain = Flow(range(20))
+    for k in range(3):
+        chain = chain.map(fail if k == stage else int)
+
+    with pytest.raises(Broken):
+        await getattr(chain, end)()
+    assert error.__notes__ == [f"in stage {stage + 1} of {chain!r}"]
+
+
 async def test_an_error_of_an_endings_callback_says_so_once(mode):
     error = Broken()
     chain = Flow.of(1).map(str)
