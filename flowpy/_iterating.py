@@ -105,6 +105,21 @@ class closing(Generic[I_co]):
             keep_first(error, late)
 
 
+class Opened(Generic[T]):
+    """An async iterator to be iterated as it is, in more than one loop if need be.
+
+    `async for` asks an iterator for an iterator too, and some begin anew then.
+    """
+
+    __slots__ = ("_iterator",)
+
+    def __init__(self, iterator: AsyncIterator[T]) -> None:
+        self._iterator = iterator
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self._iterator
+
+
 ALSO = "while closing, also raised: "
 
 
@@ -265,5 +280,5 @@ class Once(Generic[T]):
         return iterator
 
     def __aiter__(self) -> AsyncIterator[T]:
-        iterator: AsyncIterator[T] = self._hand_out()
+        iterator: AsyncIterator[T] = aiter(self._hand_out())
         return iterator

@@ -162,6 +162,28 @@ async def test_all_that_fails_while_closing_is_noted_on_the_first_error(mode):
     ]
 
 
+# ------------------------------------------------------------------------- sources
+
+
+class Restarting:
+    """An async iterator that begins anew whenever it is asked for an iterator."""
+
+    def __aiter__(self):
+        self.number = 0
+        return self
+
+    async def __anext__(self):
+        if self.number == 4:
+            raise StopAsyncIteration
+        self.number += 1
+        return self.number
+
+
+@pytest.mark.parametrize("make", [Restarting, lambda: Restarting])
+async def test_an_iterator_that_can_begin_anew_is_read_once(mode, make):
+    assert await Flow(make()).map(lambda x: x * 2).to_list() == [2, 4, 6, 8]
+
+
 # -------------------------------------------------------------------- long chains
 
 STAGES = {
