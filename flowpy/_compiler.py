@@ -224,7 +224,7 @@ def compiled(
     if first is not None and first.has_source:
         args.insert(0, "source")
     function.known["annotate"] = partial(annotate, stages)
-    function.known["stopped"] = partial(stopped, stages[last])
+    function.known["stopped"] = partial(stopped, stages)
     module = ast.parse(
         f"async def fused({', '.join(['note', *args])}):\n"
         " try: pass\n"
@@ -290,6 +290,13 @@ def is_call(operator: Operator[..., Any], line: int) -> bool:
     """Tell whether an operator calls a user's function in a line of `FILE`."""
     text = text_of(operator)
     return text is not None and line in text.calls
+
+
+def lines_of(operator: Operator[..., Any]) -> range:
+    """Return the lines of an operator that was fused, in `FILE`."""
+    text = text_of(operator)
+    assert text is not None
+    return range(text.tree.lineno, (text.tree.end_lineno or 0) + 1)
 
 
 class Function:
@@ -508,20 +515,23 @@ def guarded(body: list[ast.stmt], step: str = "raise stopped(error)") -> Any:
 
 
 def stopped(
-    ending: Operator[..., Any], error: Exception, *, inside: bool = False
+    stages: tuple[Operator[..., Any], ...], error: Exception, *, inside: bool = False
 ) -> Exception:
     """Return what nested generators make of an error that would end an iteration.
 
     No generator has let it out yet where the operator that called for it handles it
     itself, `inside`; and an ending is a coroutine, which lets StopAsyncIteration out.
     """
+    line = raised_at(error).tb_lineno
+    ends = iscoroutinefunction(stages[-1].run) and line in lines_of(stages[-1])
     if isinstance(error, StopAsyncIteration):
-        line = raised_at(error).tb_lineno
-        if inside or (iscoroutinefunction(ending.run) and is_call(ending, line)):
+        if inside or ends:
             return error
         made = RuntimeError("async generator raised StopAsyncIteration")
     else:
-        made = RuntimeError("coroutine raised StopIteration")
+        in_coroutine = ends or any(is_call(stage, line) for stage in stages)
+        kind = "coroutine" if in_coroutine else "async generator"
+        made = RuntimeError(f"{kind} raised StopIteration")
         # Nested, closing would have met the error that was made of it.
         for note in error.__dict__.pop("__notes__", ()):
             made.add_note(note)

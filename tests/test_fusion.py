@@ -99,6 +99,40 @@ async def test_what_an_ending_raises_passes_operators_that_hold_errors_back(mode
     assert raised.value is stop
 
 
+class Raising:
+    """An item whose own methods fail."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def fail(self, *_):
+        raise self.error
+
+    __add__ = __radd__ = __hash__ = __lt__ = __gt__ = fail
+
+
+@pytest.mark.parametrize("end", ["sum", "to_set", "min", "max"])
+async def test_an_ending_passes_on_what_an_item_raises(mode, end):
+    stop = StopAsyncIteration()
+
+    with pytest.raises(StopAsyncIteration) as raised:
+        await getattr(Flow.of(Raising(stop), 1).map(lambda x: x), end)()
+
+    assert raised.value is stop
+
+    with pytest.raises(RuntimeError, match="coroutine raised StopIteration"):
+        await getattr(Flow.of(Raising(StopIteration()), 1), end)()
+
+
+@pytest.mark.parametrize("stop", [StopIteration(), StopAsyncIteration()], ids=repr)
+async def test_an_item_cannot_end_the_flow(mode, stop):
+    with pytest.raises(RuntimeError) as raised:
+        await Flow.of(Raising(stop)).distinct().to_list()
+
+    assert str(raised.value) == f"async generator raised {type(stop).__name__}"
+    assert raised.value.__cause__ is stop
+
+
 @pytest.mark.parametrize("kind", [raises, raises_async], ids=["plain", "async"])
 async def test_generator_exit_from_a_callback_is_an_error_like_another(mode, kind):
     error = GeneratorExit()
