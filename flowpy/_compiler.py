@@ -22,7 +22,7 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 from threading import RLock
 from time import sleep
-from types import FunctionType, TracebackType
+from types import CodeType, FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flowpy._callbacks import is_coroutine
@@ -127,33 +127,50 @@ FILE = str(Path(__file__).with_name("_operators") / "<fused>")
 """A function has one file name, its operators have several files: this one is all of
 them, one after another, in the cache that tracebacks and debuggers read."""
 
-_files: dict[str, dict[int, ast.AsyncFunctionDef]] = {}
-"""The async functions in each file, by the line in which they begin."""
+_files: dict[str, dict[int, tuple[ast.AsyncFunctionDef, CodeType]]] = {}
+"""The async functions in each file, as trees and compiled, by the lines they begin in."""
 
 _lines: list[str] = []
 _lock = RLock()
 
 
 def tree_of(run: FunctionType) -> ast.AsyncFunctionDef | None:
-    """Return the syntax tree of a function, with line numbers of `FILE`."""
-    file = run.__code__.co_filename
+    """Return the syntax tree of a function, with line numbers of `FILE`.
+
+    None where its text is missing, or is not that of the function: the file was
+    replaced since it was imported, or something changed the function on its import.
+    """
+    own = run.__code__
     with _lock:
-        if file not in _files:
-            source = source_of(run)
-            module = ast.increment_lineno(again(ast.parse, source), len(_lines))
-            found = [n for n in module.body if isinstance(n, ast.AsyncFunctionDef)]
-            _files[file] = {
-                min([node.lineno, *(part.lineno for part in node.decorator_list)])
-                - len(_lines): node
-                for node in found
-            }
-            _lines.extend(source.splitlines(keepends=True))
-            size = sum(map(len, _lines))
-            linecache.cache[FILE] = (size, None, list(_lines), FILE)
-        return _files[file].get(run.__code__.co_firstlineno)
+        if own.co_filename not in _files:
+            try:
+                _files[own.co_filename] = functions_in(source_of(run))
+            except (SyntaxError, ValueError):  # a file that is just being replaced
+                _files[own.co_filename] = {}
+        tree, code = _files[own.co_filename].get(own.co_firstlineno, (None, None))
+    parts = ("co_code", "co_consts", "co_names", "co_varnames")
+    same = all(getattr(own, part) == getattr(code, part, None) for part in parts)
+    return tree if same else None
 
 
-def again(fn: Callable[..., R], *args: Any) -> R:
+def functions_in(source: str) -> dict[int, tuple[ast.AsyncFunctionDef, CodeType]]:
+    """Add a file to those that `FILE` is; return its async functions."""
+    module: ast.Module = again(ast.parse, source)
+    code: CodeType = again(compile, module, FILE, "exec", dont_inherit=True)
+    codes = {c.co_firstlineno: c for c in code.co_consts if isinstance(c, CodeType)}
+    found = {
+        min([node.lineno, *(part.lineno for part in node.decorator_list)]): node
+        for node in module.body
+        if isinstance(node, ast.AsyncFunctionDef)
+    }
+    ast.increment_lineno(module, len(_lines))
+    _lines.extend(source.splitlines(keepends=True))
+    size = sum(map(len, _lines))
+    linecache.cache[FILE] = (size, None, list(_lines), FILE)
+    return {line: (node, codes[line]) for line, node in found.items()}
+
+
+def again(fn: Callable[..., R], *args: Any, **options: Any) -> R:
     """Call a function that uses `ast`, again if another thread got in its way.
 
     CPython counts how deep the trees are in one place for all threads, and takes what
@@ -161,10 +178,10 @@ def again(fn: Callable[..., R], *args: Any) -> R:
     """
     for _ in range(100):
         try:
-            return fn(*args)
+            return fn(*args, **options)
         except SystemError:
             sleep(0)  # another thread may go on
-    return fn(*args)
+    return fn(*args, **options)
 
 
 def source_of(run: FunctionType) -> str:

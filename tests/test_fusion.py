@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import gc
 import inspect
+import io
 import linecache
 import os
 import subprocess
@@ -468,7 +469,7 @@ def test_threads_can_compile_at_once(forgotten, monkeypatch):
         (own, sum(range(10, 100, 10)) - lost)
         for own, lost in {0: 0, 1: 0, 2: 10, 3: 60}.items()
     }
-    found = [node for nodes in _compiler._files.values() for node in nodes.values()]
+    found = [tree for file in _compiler._files.values() for tree, _ in file.values()]
     texts = ["".join(_compiler._lines[n.lineno - 1 : n.end_lineno]) for n in found]
     assert len(found) > 20
     assert all(
@@ -534,6 +535,28 @@ async def test_operators_in_a_zip_file_are_fused(forgotten, monkeypatch):
 
     assert _compiler.text_of(transform.map) is not None
     assert _compiler.text_of(ending.to_list) is None
+
+
+CHANGED = {
+    "another text": lambda text: text.replace("yield await fn(x)", "yield await fn(1)"),
+    "another name": lambda text: text.replace("await fn", "await gn"),
+    "more lines": lambda text: "#\n" + text,
+    "no text of Python": lambda text: text[:-99] + "(",
+    "fewer lines": lambda text: text.replace("\n\n", "\n"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED)
+async def test_operators_whose_file_was_replaced_run_as_they_were_imported(
+    forgotten, monkeypatch, change
+):
+    text = change(Path(transform.__file__).read_text(encoding="utf-8"))
+    monkeypatch.setattr(_chain, "ENABLED", True)
+    monkeypatch.setattr(_compiler, "_files", {})
+    monkeypatch.setattr(_compiler.tokenize, "open", lambda _: io.StringIO(text))
+
+    assert await Flow.of(1, 2).map(str).map(int).to_list() == [1, 2]
+    assert _compiler.text_of(transform.map) is None
 
 
 async def test_an_operator_that_was_made_with_exec_runs_nested(mode):
