@@ -19,7 +19,7 @@ from sys import maxsize
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeGuard, TypeVar
 
-from flowpy._errors import FlowConsumedError
+from flowpy._errors import FlowConsumedError, add_note
 from flowpy._scheduler import current_scheduler
 
 if TYPE_CHECKING:
@@ -132,10 +132,10 @@ def keep_first(error: BaseException | None, late: BaseException) -> None:
     if isinstance(late, Exception) and isinstance(
         error, (Exception, KeyboardInterrupt, SystemExit)
     ):
-        error.add_note(f"{ALSO}{late!r}")
+        add_note(error, f"{ALSO}{late!r}")
         for note in getattr(late, "__notes__", ()):
             if note.startswith(ALSO):  # what was noted on `late`, further up
-                error.add_note(note)
+                add_note(error, note)
     else:
         raise late
 

@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 import weakref
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -695,6 +696,19 @@ async def test_an_error_of_an_endings_callback_says_so_once(mode):
         with pytest.raises(Broken):
             await chain.collect(broken(error))
     assert error.__notes__ == ["in the ending of Flow.of(1).map(str)"]
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    """An error that takes no notes."""
+
+
+async def test_an_error_that_takes_no_notes_goes_on_as_it_is(mode):
+    error = Frozen()
+
+    with pytest.raises(Frozen) as raised:
+        await Flow(fails_late("late")).map(broken(error)).to_list()
+    assert raised.value is error
 
 
 async def test_an_error_of_the_source_is_not_blamed_on_a_stage(mode):
