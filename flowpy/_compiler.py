@@ -220,10 +220,10 @@ def compiled(
     """Return one function for a run of stages.
 
     Callbacks that are known to be async are told by the numbers of stage and argument.
-    The function takes a function that notes on an error in which of its stages it was raised, the
-    items above, if the first stage is no source, then the arguments of each stage. It
-    is an async generator function, or, if the last stage is an ending, a coroutine
-    function.
+    What is returned takes a function that notes on an error in which of the stages it
+    was raised; the items above, if the first stage is no source; then the arguments of
+    each stage. It is an async generator function, or, if the last stage is an ending, a
+    coroutine function.
     """
     undecided = {
         f"{name}_{k}"
@@ -285,8 +285,7 @@ def annotate(
             names[name]
             for step in get_instructions(trace.tb_frame.f_code)
             if step.offset <= trace.tb_lasti
-            # Some instructions of Python 3.13 have two variables.
-            for name in (step.argval if type(step.argval) is tuple else [step.argval])
+            for name in step.argrepr.split(", ")  # Python 3.13 loads two at once
             if name in names
         ]
         found = loaded[-1:]
@@ -636,22 +635,19 @@ def used_in(
 
 def appended(node: ast.AST) -> tuple[str, str]:
     """Return the variable of a loop that only appends it to a list, and the list."""
-    match node:
-        case (ast.For() | ast.AsyncFor()) as loop:
-            match loop.target, loop.body:
-                case ast.Name(id=item), [
-                    ast.Expr(
-                        ast.Call(
-                            ast.Attribute(ast.Name(id=items), "append"),
-                            [ast.Name(id=value)],
-                        )
+    if isinstance(node, (ast.For, ast.AsyncFor)):
+        match node.target, node.body:
+            case ast.Name(id=item), [
+                ast.Expr(
+                    ast.Call(
+                        ast.Attribute(ast.Name(id=items), "append"),
+                        [ast.Name(id=value)],
                     )
-                ] if value == item:
-                    return item, items
-                case _:
-                    pass
-        case _:
-            pass
+                )
+            ] if value == item:
+                return item, items
+            case _:
+                pass
     return "", ""
 
 
@@ -756,10 +752,7 @@ class PlainCalls(ast.NodeTransformer):
 
     def visit_Await(self, node: ast.Await) -> ast.AST:
         self.generic_visit(node)
-        call = node.value
-        fn = call.func if isinstance(call, ast.Call) else None
-        plain = isinstance(fn, ast.Name) and fn.id in self._callbacks
-        return call if plain else node
+        return node.value if called(node) in self._callbacks else node
 
 
 Change = Callable[[ast.stmt], list[ast.stmt] | None]
