@@ -13,7 +13,16 @@ from contextlib import suppress
 from operator import eq
 from sys import maxsize
 from threading import Event, RLock, get_ident
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+)
 
 from flowpy._errors import FlowClosedError
 from flowpy._iterating import SLICE
@@ -199,8 +208,8 @@ class Broadcast(Watched, Generic[T]):
         self._first = self._tail
         """Where a new reader begins."""
         self._oldest = self._tail
-        """Nothing before it is kept; only kept up to date where the oldest is dropped,
-        since else it would keep items alive."""
+        """Where the oldest is dropped: nothing before it is kept. Else it is at the end,
+        so that it keeps no items alive."""
         self._limit = maxsize
         """The number of the first item that has to wait; or more may be let in, if the
         slowest reader has moved since."""
@@ -302,13 +311,12 @@ class Broadcast(Watched, Generic[T]):
         self._tail = node
         if number - self._first.number > self.replay:
             self._first = self._first.next or node
-        if self._policy == "drop_oldest":
-            if not self.readers:
-                self._oldest = node
-            elif number - self._oldest.number > self.bound:
-                oldest = self._oldest
-                self._oldest = oldest.next or node
-                oldest.next = None
+        if self._policy != "drop_oldest" or not self.readers:
+            self._oldest = node
+        elif number - self._oldest.number > self.bound:
+            oldest = self._oldest
+            self._oldest = oldest.next or node
+            oldest.next = None
 
     def _has_room(self) -> bool:
         """Look up the slowest reader; return whether another item may be put in."""
@@ -516,6 +524,10 @@ class State(Protocol[T]):
         """Return the value as it is now."""
         ...
 
+    def read_at(self, moment: Moment) -> T:
+        """Return the value as it was at a moment."""
+        ...
+
     def count(self) -> Cell[int]:
         """Return the state that tells how many readers there are."""
         ...
@@ -546,6 +558,10 @@ class Cell(Watched, Generic[T]):
 
     def read(self) -> T:
         return self.value
+
+    def read_at(self, moment: Moment) -> T:
+        value: T = moment[self][1]
+        return value
 
     def set(self, value: T) -> None:
         """Replace the value; nothing happens if the new one is equal."""
@@ -609,6 +625,10 @@ class Cell(Watched, Generic[T]):
             self._listeners[listener] = None
 
 
+Moment: TypeAlias = dict[Cell[Any], tuple[int, Any]]
+"""What cells held at one and the same time, with its versions."""
+
+
 class Derived(Watched, Generic[T]):
     """A value that is computed from those of other states whenever it is read."""
 
@@ -632,13 +652,27 @@ class Derived(Watched, Generic[T]):
         return old == new
 
     def read(self) -> T:
-        version = self.version  # before the values, which may be newer
+        known = self._known
+        if known is not None and known[0] == self.version:
+            return known[1]
+        return self.read_at(self._moment())
+
+    def read_at(self, moment: Moment) -> T:
+        version = sum(moment[root][0] for root in self.roots)
         known = self._known
         if known is not None and known[0] == version:
             return known[1]
-        value = self._fn(*[each.read() for each in self._parents])
+        value = self._fn(*[each.read_at(moment) for each in self._parents])
         self._known = (version, value)
         return value
+
+    def _moment(self) -> Moment:
+        """Look at all roots, while no other thread sets one of them."""
+        while True:
+            # The version before the value, which may be newer.
+            moment: Moment = {root: (root.version, root.value) for root in self.roots}
+            if all(root.version == moment[root][0] for root in self.roots):
+                return moment
 
 
 class StateReader(Generic[T]):

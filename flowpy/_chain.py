@@ -12,6 +12,7 @@ from itertools import chain
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, Self
 
+from flowpy._errors import add_note
 from flowpy._fusion import ENABLED, Run, cut
 from flowpy._operator import Operator, Unopened
 
@@ -129,7 +130,7 @@ class Chain(Unopened):
         place = f"stage {k}" if k < len(self._stages) else "the ending"
         text = f"in {place} of {self!r}"
         if text not in getattr(error, "__notes__", ()):
-            error.add_note(text)
+            add_note(error, text)
 
     @recursive_repr("Flow(...)")  # a list may hold a flow of that list
     def __repr__(self) -> str:

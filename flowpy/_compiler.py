@@ -22,7 +22,7 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 from threading import RLock
 from time import sleep
-from types import FunctionType, TracebackType
+from types import CodeType, FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flowpy._callbacks import is_coroutine
@@ -127,33 +127,50 @@ FILE = str(Path(__file__).with_name("_operators") / "<fused>")
 """A function has one file name, its operators have several files: this one is all of
 them, one after another, in the cache that tracebacks and debuggers read."""
 
-_files: dict[str, dict[int, ast.AsyncFunctionDef]] = {}
-"""The async functions in each file, by the line in which they begin."""
+_files: dict[str, dict[int, tuple[ast.AsyncFunctionDef, CodeType]]] = {}
+"""The async functions in each file, as trees and compiled, by the lines they begin in."""
 
 _lines: list[str] = []
 _lock = RLock()
 
 
 def tree_of(run: FunctionType) -> ast.AsyncFunctionDef | None:
-    """Return the syntax tree of a function, with line numbers of `FILE`."""
-    file = run.__code__.co_filename
+    """Return the syntax tree of a function, with line numbers of `FILE`.
+
+    None where its text is missing, or is not that of the function: the file was
+    replaced since it was imported, or something changed the function on its import.
+    """
+    own = run.__code__
     with _lock:
-        if file not in _files:
-            source = source_of(run)
-            module = ast.increment_lineno(again(ast.parse, source), len(_lines))
-            found = [n for n in module.body if isinstance(n, ast.AsyncFunctionDef)]
-            _files[file] = {
-                min([node.lineno, *(part.lineno for part in node.decorator_list)])
-                - len(_lines): node
-                for node in found
-            }
-            _lines.extend(source.splitlines(keepends=True))
-            size = sum(map(len, _lines))
-            linecache.cache[FILE] = (size, None, list(_lines), FILE)
-        return _files[file].get(run.__code__.co_firstlineno)
+        if own.co_filename not in _files:
+            try:
+                _files[own.co_filename] = functions_in(source_of(run))
+            except (SyntaxError, ValueError):  # a file that is just being replaced
+                _files[own.co_filename] = {}
+        tree, code = _files[own.co_filename].get(own.co_firstlineno, (None, None))
+    parts = ("co_code", "co_consts", "co_names", "co_varnames")
+    same = all(getattr(own, part) == getattr(code, part, None) for part in parts)
+    return tree if same else None
 
 
-def again(fn: Callable[..., R], *args: Any) -> R:
+def functions_in(source: str) -> dict[int, tuple[ast.AsyncFunctionDef, CodeType]]:
+    """Add a file to those that `FILE` is; return its async functions."""
+    module: ast.Module = again(ast.parse, source)
+    code: CodeType = again(compile, module, FILE, "exec", dont_inherit=True)
+    codes = {c.co_firstlineno: c for c in code.co_consts if isinstance(c, CodeType)}
+    found = {
+        min([node.lineno, *(part.lineno for part in node.decorator_list)]): node
+        for node in module.body
+        if isinstance(node, ast.AsyncFunctionDef)
+    }
+    ast.increment_lineno(module, len(_lines))
+    _lines.extend(source.splitlines(keepends=True))
+    size = sum(map(len, _lines))
+    linecache.cache[FILE] = (size, None, list(_lines), FILE)
+    return {line: (node, codes[line]) for line, node in found.items()}
+
+
+def again(fn: Callable[..., R], *args: Any, **options: Any) -> R:
     """Call a function that uses `ast`, again if another thread got in its way.
 
     CPython counts how deep the trees are in one place for all threads, and takes what
@@ -161,10 +178,10 @@ def again(fn: Callable[..., R], *args: Any) -> R:
     """
     for _ in range(100):
         try:
-            return fn(*args)
+            return fn(*args, **options)
         except SystemError:
             sleep(0)  # another thread may go on
-    return fn(*args)
+    return fn(*args, **options)
 
 
 def source_of(run: FunctionType) -> str:
@@ -203,10 +220,10 @@ def compiled(
     """Return one function for a run of stages.
 
     Callbacks that are known to be async are told by the numbers of stage and argument.
-    The function takes a function that notes on an error in which of its stages it was raised, the
-    items above, if the first stage is no source, then the arguments of each stage. It
-    is an async generator function, or, if the last stage is an ending, a coroutine
-    function.
+    What is returned takes a function that notes on an error in which of the stages it
+    was raised; the items above, if the first stage is no source; then the arguments of
+    each stage. It is an async generator function, or, if the last stage is an ending, a
+    coroutine function.
     """
     undecided = {
         f"{name}_{k}"
@@ -224,7 +241,7 @@ def compiled(
     if first is not None and first.has_source:
         args.insert(0, "source")
     function.known["annotate"] = partial(annotate, stages)
-    function.known["stopped"] = partial(stopped, stages[last])
+    function.known["stopped"] = partial(stopped, stages)
     module = ast.parse(
         f"async def fused({', '.join(['note', *args])}):\n"
         " try: pass\n"
@@ -265,9 +282,11 @@ def annotate(
     if len(found) > 1:
         names = {f"{name}_{k}": k for k in found for name in stages[k].params}
         loaded = [
-            names[step.argval]
+            names[name]
             for step in get_instructions(trace.tb_frame.f_code)
-            if step.offset <= trace.tb_lasti and step.argval in names
+            if step.offset <= trace.tb_lasti
+            for name in step.argrepr.split(", ")  # Python 3.13 loads two at once
+            if name in names
         ]
         found = loaded[-1:]
     for k in found:
@@ -287,6 +306,13 @@ def is_call(operator: Operator[..., Any], line: int) -> bool:
     """Tell whether an operator calls a user's function in a line of `FILE`."""
     text = text_of(operator)
     return text is not None and line in text.calls
+
+
+def lines_of(operator: Operator[..., Any]) -> range:
+    """Return the lines of an operator that was fused, in `FILE`."""
+    text = text_of(operator)
+    assert text is not None
+    return range(text.tree.lineno, (text.tree.end_lineno or 0) + 1)
 
 
 class Function:
@@ -505,20 +531,23 @@ def guarded(body: list[ast.stmt], step: str = "raise stopped(error)") -> Any:
 
 
 def stopped(
-    ending: Operator[..., Any], error: Exception, *, inside: bool = False
+    stages: tuple[Operator[..., Any], ...], error: Exception, *, inside: bool = False
 ) -> Exception:
     """Return what nested generators make of an error that would end an iteration.
 
     No generator has let it out yet where the operator that called for it handles it
     itself, `inside`; and an ending is a coroutine, which lets StopAsyncIteration out.
     """
+    line = raised_at(error).tb_lineno
+    ends = iscoroutinefunction(stages[-1].run) and line in lines_of(stages[-1])
     if isinstance(error, StopAsyncIteration):
-        line = raised_at(error).tb_lineno
-        if inside or (iscoroutinefunction(ending.run) and is_call(ending, line)):
+        if inside or ends:
             return error
         made = RuntimeError("async generator raised StopAsyncIteration")
     else:
-        made = RuntimeError("coroutine raised StopIteration")
+        in_coroutine = ends or any(is_call(stage, line) for stage in stages)
+        kind = "coroutine" if in_coroutine else "async generator"
+        made = RuntimeError(f"{kind} raised StopIteration")
         # Nested, closing would have met the error that was made of it.
         for note in error.__dict__.pop("__notes__", ()):
             made.add_note(note)
@@ -606,22 +635,19 @@ def used_in(
 
 def appended(node: ast.AST) -> tuple[str, str]:
     """Return the variable of a loop that only appends it to a list, and the list."""
-    match node:
-        case (ast.For() | ast.AsyncFor()) as loop:
-            match loop.target, loop.body:
-                case ast.Name(id=item), [
-                    ast.Expr(
-                        ast.Call(
-                            ast.Attribute(ast.Name(id=items), "append"),
-                            [ast.Name(id=value)],
-                        )
+    if isinstance(node, (ast.For, ast.AsyncFor)):
+        match node.target, node.body:
+            case ast.Name(id=item), [
+                ast.Expr(
+                    ast.Call(
+                        ast.Attribute(ast.Name(id=items), "append"),
+                        [ast.Name(id=value)],
                     )
-                ] if value == item:
-                    return item, items
-                case _:
-                    pass
-        case _:
-            pass
+                )
+            ] if value == item:
+                return item, items
+            case _:
+                pass
     return "", ""
 
 
@@ -726,10 +752,7 @@ class PlainCalls(ast.NodeTransformer):
 
     def visit_Await(self, node: ast.Await) -> ast.AST:
         self.generic_visit(node)
-        call = node.value
-        fn = call.func if isinstance(call, ast.Call) else None
-        plain = isinstance(fn, ast.Name) and fn.id in self._callbacks
-        return call if plain else node
+        return node.value if called(node) in self._callbacks else node
 
 
 Change = Callable[[ast.stmt], list[ast.stmt] | None]

@@ -5,6 +5,8 @@ An error of a source or a callback is never wrapped in one of these.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 
 class FlowError(Exception):
     """Base class of the errors that only flowpy raises."""
@@ -24,3 +26,9 @@ class BufferOverflowError(FlowError):
 
 class FlowClosedError(FlowError):
     """An item was sent to a flow that has ended."""
+
+
+def add_note(error: BaseException, text: str) -> None:
+    """Note something on an error; one that takes no notes is left as it is."""
+    with suppress(Exception):  # of a class whose objects cannot be changed, say
+        error.add_note(text)

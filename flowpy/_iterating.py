@@ -19,7 +19,7 @@ from sys import maxsize
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeGuard, TypeVar
 
-from flowpy._errors import FlowConsumedError
+from flowpy._errors import FlowConsumedError, add_note
 from flowpy._scheduler import current_scheduler
 
 if TYPE_CHECKING:
@@ -105,6 +105,21 @@ class closing(Generic[I_co]):
             keep_first(error, late)
 
 
+class Opened(Generic[T]):
+    """An async iterator to be iterated as it is, in more than one loop if need be.
+
+    `async for` asks an iterator for an iterator too, and some begin anew then.
+    """
+
+    __slots__ = ("_iterator",)
+
+    def __init__(self, iterator: AsyncIterator[T]) -> None:
+        self._iterator = iterator
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self._iterator
+
+
 ALSO = "while closing, also raised: "
 
 
@@ -117,10 +132,10 @@ def keep_first(error: BaseException | None, late: BaseException) -> None:
     if isinstance(late, Exception) and isinstance(
         error, (Exception, KeyboardInterrupt, SystemExit)
     ):
-        error.add_note(f"{ALSO}{late!r}")
+        add_note(error, f"{ALSO}{late!r}")
         for note in getattr(late, "__notes__", ()):
             if note.startswith(ALSO):  # what was noted on `late`, further up
-                error.add_note(note)
+                add_note(error, note)
     else:
         raise late
 
@@ -265,5 +280,5 @@ class Once(Generic[T]):
         return iterator
 
     def __aiter__(self) -> AsyncIterator[T]:
-        iterator: AsyncIterator[T] = self._hand_out()
+        iterator: AsyncIterator[T] = aiter(self._hand_out())
         return iterator

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flowpy._iterating import (
     Once,
+    Opened,
     Turns,
     check_inner,
     closing,
@@ -79,8 +80,9 @@ items = Operator(iterable.run, show=describe_items)
 @operator(show=describe)
 async def async_iterable(origin: AsyncIterable[T], close: bool) -> Items[T]:
     iterator = aiter(origin)
+    opened = Opened(iterator)
     async with closing(iterator) if close else nullcontext():
-        async for x in iterator:
+        async for x in opened:
             yield x
 
 
@@ -89,8 +91,9 @@ async def called(fn: Callback[[], FlowLike[T]], close: bool) -> Items[T]:
     result: Any = await fn()
     if is_async_iterable(result):
         iterator = aiter(result)
+        opened = Opened(iterator)
         async with closing(iterator) if close else nullcontext():
-            async for x in iterator:
+            async for x in opened:
                 yield x
     else:
         with Turns(check_inner(result), closes=close) as turns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import gc
 import inspect
+import io
 import linecache
 import os
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import threading
 import traceback
 import weakref
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -99,6 +101,40 @@ async def test_what_an_ending_raises_passes_operators_that_hold_errors_back(mode
     assert raised.value is stop
 
 
+class Raising:
+    """An item whose own methods fail."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def fail(self, *_):
+        raise self.error
+
+    __add__ = __radd__ = __hash__ = __lt__ = __gt__ = fail
+
+
+@pytest.mark.parametrize("end", ["sum", "to_set", "min", "max"])
+async def test_an_ending_passes_on_what_an_item_raises(mode, end):
+    stop = StopAsyncIteration()
+
+    with pytest.raises(StopAsyncIteration) as raised:
+        await getattr(Flow.of(Raising(stop), 1).map(lambda x: x), end)()
+
+    assert raised.value is stop
+
+    with pytest.raises(RuntimeError, match="coroutine raised StopIteration"):
+        await getattr(Flow.of(Raising(StopIteration()), 1), end)()
+
+
+@pytest.mark.parametrize("stop", [StopIteration(), StopAsyncIteration()], ids=repr)
+async def test_an_item_cannot_end_the_flow(mode, stop):
+    with pytest.raises(RuntimeError) as raised:
+        await Flow.of(Raising(stop)).distinct().to_list()
+
+    assert str(raised.value) == f"async generator raised {type(stop).__name__}"
+    assert raised.value.__cause__ is stop
+
+
 @pytest.mark.parametrize("kind", [raises, raises_async], ids=["plain", "async"])
 async def test_generator_exit_from_a_callback_is_an_error_like_another(mode, kind):
     error = GeneratorExit()
@@ -160,6 +196,28 @@ async def test_all_that_fails_while_closing_is_noted_on_the_first_error(mode):
         "while closing, also raised: OSError('inner')",
         "while closing, also raised: OSError('outer')",
     ]
+
+
+# ------------------------------------------------------------------------- sources
+
+
+class Restarting:
+    """An async iterator that begins anew whenever it is asked for an iterator."""
+
+    def __aiter__(self):
+        self.number = 0
+        return self
+
+    async def __anext__(self):
+        if self.number == 4:
+            raise StopAsyncIteration
+        self.number += 1
+        return self.number
+
+
+@pytest.mark.parametrize("make", [Restarting, lambda: Restarting])
+async def test_an_iterator_that_can_begin_anew_is_read_once(mode, make):
+    assert await Flow(make()).map(lambda x: x * 2).to_list() == [2, 4, 6, 8]
 
 
 # -------------------------------------------------------------------- long chains
@@ -412,7 +470,7 @@ def test_threads_can_compile_at_once(forgotten, monkeypatch):
         (own, sum(range(10, 100, 10)) - lost)
         for own, lost in {0: 0, 1: 0, 2: 10, 3: 60}.items()
     }
-    found = [node for nodes in _compiler._files.values() for node in nodes.values()]
+    found = [tree for file in _compiler._files.values() for tree, _ in file.values()]
     texts = ["".join(_compiler._lines[n.lineno - 1 : n.end_lineno]) for n in found]
     assert len(found) > 20
     assert all(
@@ -478,6 +536,28 @@ async def test_operators_in_a_zip_file_are_fused(forgotten, monkeypatch):
 
     assert _compiler.text_of(transform.map) is not None
     assert _compiler.text_of(ending.to_list) is None
+
+
+CHANGED = {
+    "another text": lambda text: text.replace("yield await fn(x)", "yield await fn(1)"),
+    "another name": lambda text: text.replace("await fn", "await gn"),
+    "more lines": lambda text: "#\n" + text,
+    "no text of Python": lambda text: text[:-99] + "(",
+    "fewer lines": lambda text: text.replace("\n\n", "\n"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED)
+async def test_operators_whose_file_was_replaced_run_as_they_were_imported(
+    forgotten, monkeypatch, change
+):
+    text = change(Path(transform.__file__).read_text(encoding="utf-8"))
+    monkeypatch.setattr(_chain, "ENABLED", True)
+    monkeypatch.setattr(_compiler, "_files", {})
+    monkeypatch.setattr(_compiler.tokenize, "open", lambda _: io.StringIO(text))
+
+    assert await Flow.of(1, 2).map(str).map(int).to_list() == [1, 2]
+    assert _compiler.text_of(transform.map) is None
 
 
 async def test_an_operator_that_was_made_with_exec_runs_nested(mode):
@@ -587,6 +667,27 @@ async def test_an_error_of_a_callback_says_in_which_stage(mode, chain, note):
     assert error.__notes__ == [f"in {note}"]
 
 
+@pytest.mark.parametrize("stage", range(3))
+@pytest.mark.parametrize("late", [1, 2, 9])
+@pytest.mark.parametrize("end", ["to_list", "count", "last"])
+async def test_an_error_says_in_which_of_many_alike(mode, stage, late, end):
+    """Python 3.13 loads a function in one step with what comes before it."""
+    error = Broken()
+
+    def fail(x):
+        if x == late:
+            raise error
+        return x
+
+    chain = Flow(range(20))
+    for k in range(3):
+        chain = chain.map(fail if k == stage else int)
+
+    with pytest.raises(Broken):
+        await getattr(chain, end)()
+    assert error.__notes__ == [f"in stage {stage + 1} of {chain!r}"]
+
+
 async def test_an_error_of_an_endings_callback_says_so_once(mode):
     error = Broken()
     chain = Flow.of(1).map(str)
@@ -595,6 +696,19 @@ async def test_an_error_of_an_endings_callback_says_so_once(mode):
         with pytest.raises(Broken):
             await chain.collect(broken(error))
     assert error.__notes__ == ["in the ending of Flow.of(1).map(str)"]
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    """An error that takes no notes."""
+
+
+async def test_an_error_that_takes_no_notes_goes_on_as_it_is(mode):
+    error = Frozen()
+
+    with pytest.raises(Frozen) as raised:
+        await Flow(fails_late("late")).map(broken(error)).to_list()
+    assert raised.value is error
 
 
 async def test_an_error_of_the_source_is_not_blamed_on_a_stage(mode):

@@ -576,6 +576,37 @@ async def test_an_idle_flow_drops_items_that_nobody_waits_for():
     assert ref() is None
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+async def test_items_that_come_while_nobody_subscribes_are_let_go(policy):
+    news = SharedFlow(replay=1, capacity=3, on_overflow=policy)
+    items = [Item() for _ in range(10)]
+    refs = [weakref.ref(item) for item in items]
+    while items:
+        await news.emit(items.pop(0))
+    gc.collect()
+
+    assert [ref() is None for ref in refs] == [True] * 9 + [False]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+async def test_items_are_let_go_even_if_a_subscriber_is_always_busy(
+    subscribers, policy
+):
+    news = SharedFlow(capacity=3, on_overflow=policy)
+    await subscribers.start(news.map(lambda _: None), pause=1)
+    refs = []
+    for _ in range(20):
+        item = Item()
+        refs.append(weakref.ref(item))
+        await news.emit(item)
+        del item
+        await anyio.sleep(0.9)
+    gc.collect()
+
+    # Three may wait, one stands where its subscriber goes on, one may be read.
+    assert [ref() is None for ref in refs[:-5]] == [True] * 15
+
+
 async def test_a_newcomer_with_replay_is_no_further_behind_than_allowed(subscribers):
     news = SharedFlow(replay=3, capacity=4, on_overflow="drop_oldest")
     await subscribers.start(news)
@@ -1136,6 +1167,20 @@ async def test_a_derived_state_is_made_of_values_that_existed_together(subscribe
         await anyio.sleep(1)
 
     assert got == [(n, str(n)) for n in range(5)]
+
+
+async def test_a_derived_state_mixes_no_values_that_are_set_while_it_is_computed():
+    left, right = StateFlow(0), StateFlow(0)
+
+    def slow(n):
+        if n == 0:  # as another thread may do it just now
+            left.value = 1
+            right.value = 1
+        return n
+
+    pair = StateFlow.combine_state(left.map_state(slow), right, lambda *both: both)
+
+    assert [pair.value, pair.value] == [(0, 0), (1, 1)]
 
 
 async def test_a_derived_state_runs_no_task(subscribers):

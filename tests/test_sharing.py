@@ -190,6 +190,22 @@ async def test_one_who_leaves_before_the_turn_of_a_new_collection_starts_none(gr
     assert up.log == [("open", 0), ("closed", 3)]
 
 
+async def test_one_who_leaves_before_its_turn_lets_nobody_pass(group):
+    up = Upstream(cleanup=5)
+    shared = up.flow.share()
+    collect(group, shared, stop=1)
+    await anyio.sleep(1)
+    for _ in range(2):
+        with anyio.move_on_after(1):
+            await shared.to_list()
+        await anyio.sleep(0.1)
+    last = collect(group, shared, stop=1)
+    await anyio.sleep(20)
+
+    assert last == [0]
+    assert up.log == [("open", 0), ("closed", 5), ("open", 5), ("closed", 10)]
+
+
 async def test_an_error_of_a_run_that_closes_does_not_reach_the_next(group):
     boom = Boom()
     runs = []
@@ -316,6 +332,29 @@ def test_an_upstream_that_begins_at_once_loses_nothing():
         return await shared.to_list()
 
     assert run_virtual(main) == [1, 2]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+@pytest.mark.parametrize("linger", [0, 1])
+def test_an_upstream_that_listens_to_itself_at_once_is_collected_once(linger):
+    opened = 0
+
+    async def upstream():
+        nonlocal opened
+        opened += 1
+        assert opened == 1
+        echo = asyncio.create_task(shared.take(2).to_list())
+        yield 1
+        yield 2
+        yield await echo
+
+    shared = Flow(upstream).share(linger=linger)
+
+    async def main():
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        return await shared.to_list()
+
+    assert run_virtual(main) == [1, 2, [1, 2]]
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -248,6 +248,7 @@ async def first_to_emit(
             if side.items:
                 return side
             if side in failed:
+                crew.fail(failed.pop(side))
                 for error in failed.values():
                     crew.fail(error)
                 failed.clear()

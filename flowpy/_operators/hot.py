@@ -67,10 +67,15 @@ class Sharing(Generic[T]):
         return run
 
     def _forget(self, ended: Run[T]) -> None:
-        """Let go of a run, and of the event loop that it knows."""
+        """Let go of a run, and of the event loop that it knows.
+
+        One that has not had its turn leaves the next to wait for the one before it.
+        """
         for loop, run in tuple(self._runs.items()):
             if run is ended:
                 del self._runs[loop]
+                if (before := ended.waits_for()) is not None:
+                    self._runs[loop] = before
 
 
 class Run(Generic[T]):
@@ -86,13 +91,13 @@ class Run(Generic[T]):
 
     __slots__ = (
         "_before",
+        "_begun",
         "_crew",
         "_ended",
         "_forget",
         "_gate",
         "_linger",
         "_listeners",
-        "_pump",
         "_reopen",
         "broadcast",
         "over",
@@ -116,14 +121,15 @@ class Run(Generic[T]):
         self._gate = self._crew.scheduler.gate()
         self._listeners = 0
         self._ended = False
-        self._pump: Child | None = None
+        self._begun = False
 
     async def __aenter__(self) -> Self:
         self._listeners += 1
-        if self._pump is None:
-            self._pump = self._crew.spawn(self._collect, feeds=self)
+        if not self._begun:
+            self._begun = True  # already: upstream may itself begin to listen at once
+            pump = self._crew.spawn(self._collect, feeds=self)
             if self._linger:
-                self._crew.spawn(self._keep, self._pump)
+                self._crew.spawn(self._keep, pump)
         self._gate.wake()
         return self
 
@@ -135,12 +141,17 @@ class Run(Generic[T]):
             await self._crew.__aexit__(*raised)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - three
 
     async def _collect(self) -> None:
-        before, self._before = self._before, None
-        while before is not None and not before._ended:
+        while (before := self.waits_for()) is not None:
             await before._gate.park()  # upstream is not collected twice at a time
         async with closing(self._reopen()) as source:
             async for x in source:
                 await self.broadcast.put(x)
+
+    def waits_for(self) -> Run[T] | None:
+        """Return the run before this one that still collects, or closes upstream."""
+        while self._before is not None and self._before._ended:
+            self._before = self._before._before
+        return self._before
 
     async def _keep(self, pump: Child) -> None:
         """End upstream when nobody has listened for long enough."""

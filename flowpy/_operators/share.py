@@ -129,6 +129,8 @@ class Hub(Generic[T]):
                 self._call(self._forget)
 
     def _forget(self) -> None:
+        if self._crew.closing:
+            return  # the last reader has stopped the child, whose cleanup may wait
         if self.readers or any(lane.awaited for lane in self.lanes):
             self.wake()
         elif self._child is not None and not self.over:

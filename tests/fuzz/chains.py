@@ -60,6 +60,50 @@ class Later(Coroutine):
         return f"Later({self.value!r})"
 
 
+class Letters(str):
+    """Text that is iterated in a way of its own."""
+
+    __slots__ = ()
+
+    def __new__(cls, number):
+        return super().__new__(cls, "x" * (number % 4))
+
+    def __iter__(self):
+        return iter([len(self)])
+
+
+class Indexed:
+    """An iterable of the old kind."""
+
+    def __getitem__(self, k):
+        return "abc"[k]
+
+    def __repr__(self):
+        return "Indexed()"
+
+
+class Restarting:
+    """An async iterator without aclose, which begins anew when it is asked for one."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def __aiter__(self):
+        self.number = 0
+        return self
+
+    async def __anext__(self):
+        if self.number == self.size:
+            raise StopAsyncIteration
+        if self.number % 3 == 2:
+            await checkpoint()
+        self.number += 1
+        return self.number
+
+    def __repr__(self):
+        return f"Restarting({self.size})"
+
+
 def number(item):
     """Return a small number for any item."""
     if isinstance(item, int):
@@ -111,6 +155,17 @@ def partial_of_coroutine_function(call, name, r):
     return partial(bound, None)
 
 
+def bound_method(call, name, r):
+    class Owner:
+        def method(self, *args):
+            return call(*args)
+
+        async def waits(self, *args):
+            return call(*args)
+
+    return r.choice([Owner().method, Owner().waits])
+
+
 def async_call(call, name, r):
     waits = waiting(call, name, r)
 
@@ -130,6 +185,7 @@ KINDS = [
     lambda_of_coroutine,
     wavering,
     partial_of_coroutine_function,
+    bound_method,
     async_call,
 ]
 """Kinds of callbacks, the frequent ones more than once."""
@@ -144,6 +200,7 @@ class Case:
         self.opened = self.closed = 0
         self.calls = 0
         self.names = 0
+        self.lists = []
         chance = self.random.random()
         self.fault_at = self.random.randrange(60) if chance < 0.4 else None
         self.fault = self.random.choice(
@@ -153,6 +210,7 @@ class Case:
                 StopIteration(7),
                 StopAsyncIteration(),
                 GeneratorExit(),
+                KeyboardInterrupt(),
             ]
         )
         self.faults = {id(self.fault): "the fault of a call"}
@@ -217,6 +275,14 @@ class Case:
             lambda: Flow(list(range(n))),
             lambda: Flow(range(n)),
             lambda: Flow.of(*range(n)),
+            lambda: Flow(dict.fromkeys(range(n)).items()),
+            lambda: Flow(Letters(n)),
+            lambda: Flow(Indexed()),
+            lambda: Flow(Restarting(n)),
+            lambda: Flow(lambda: Restarting(n)),
+            lambda: Flow(map(number, range(n))),
+            lambda: Flow(self.changing(n)),
+            lambda: Flow.interval(1, delay=n % 2).take(n),
             lambda: Flow(self.generator(n)),
             lambda: Flow(self.generator(n)),
             lambda: Flow(self.async_generator(n)),
@@ -233,6 +299,27 @@ class Case:
             lambda: Flow.fail(self.new_fault("fail")),
         ]
         return r.choice(kinds)()
+
+    def changing(self, n):
+        """Return a list that some callbacks of the chain add to or take from."""
+        self.lists.append(list(range(n)))
+        return self.lists[-1]
+
+    def change(self, kind):
+        """Return a callback that changes such a list, and gives back its argument."""
+        limit = self.random.choice([0, 10, 40])
+
+        def fn(x):
+            for items in self.lists:
+                if len(items) < limit:
+                    items.append(len(items))
+                elif items:
+                    items.pop()
+            if isinstance(x, list) and len(x) < 5:
+                x.append(0)
+            return x
+
+        return self.callback(kind, fn)
 
     def faults_of_source(self):
         r = self.random
@@ -348,7 +435,22 @@ def flat_map(case, r, above):
 
 
 def flatten(case, r, above):
-    return above.map(lambda x: [number(x)] * (number(x) % 2 + 1)).flatten()
+    odd = [
+        lambda k: [k] * (k % 2 + 1),
+        lambda k: (),
+        lambda k: range(k % 3),
+        lambda k: {k: k},
+        lambda k: {k: k}.values(),
+        lambda k: Letters(k),
+        lambda k: (x for x in [k]),
+        lambda k: map(number, [k]),
+        lambda k: Flow.of(k),
+        lambda k: Restarting(k % 3),
+        lambda k: Indexed(),
+        lambda k: [k] if k % 5 else k,
+    ]
+    makers = r.choices(odd, k=3)
+    return above.map(lambda x: makers[number(x) % 3](number(x))).flatten()
 
 
 def catch(case, r, above):
@@ -426,6 +528,8 @@ def key_of(case, r):
 
 STAGES = {
     "map": (6, lambda c, r, s: s.map(c.callback("map", lambda x: number(x) * 3 % 17))),
+    "map, which changes a list": (1, lambda c, r, s: s.map(c.change("change"))),
+    "map, of a builtin": (1, lambda c, r, s: s.map(r.choice([repr, bool, Boom]))),
     "map_or_else": (2, map_or_else),
     "map_not_none": (
         1,
@@ -488,7 +592,13 @@ STAGES = {
         ),
     ),
     "chunked_by": (1, lambda c, r, s: s.chunked_by(key_of(c, r))),
-    "concat": (1, lambda c, r, s: s.concat(c.any_other())),
+    "throttle": (1, lambda c, r, s: s.throttle(r.choice([0, 1, 2]))),
+    "pace": (1, lambda c, r, s: s.pace(r.choice([1, 3]), 1)),
+    "delay_start": (1, lambda c, r, s: s.delay_start(r.choice([0, 1]))),
+    "concat": (
+        1,
+        lambda c, r, s: s.concat(*(c.any_other() for _ in range(r.choice([1, 1, 2])))),
+    ),
     "start_with": (1, lambda c, r, s: s.start_with(3, 4)),
     "end_with": (1, lambda c, r, s: s.end_with(5)),
     "catch": (2, catch),
@@ -606,6 +716,12 @@ ENDINGS = [
     ended("min", key_of, default=nothing),
     ended("max", key_of),
     numbers(ended("sum")),
+    ended("join"),
+    ended("last"),
+    ended("single"),
+    ended("min"),
+    ended("to_dict"),
+    lambda c, r: lambda flow: flow.map(repr).join(","),
     numbers(ended("any")),
 ]
 
@@ -634,7 +750,7 @@ async def observe(seed):
         for _ in range(1 + case.again):
             try:
                 results.append(repr(await case.ending(case.flow)))
-            except (Exception, GeneratorExit) as error:  # noqa: BLE001 - compared
+            except (Exception, GeneratorExit, KeyboardInterrupt) as error:  # noqa: BLE001 - compared
                 results.append(repr(case.describe(error)))
     finally:
         logger.removeHandler(writer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import anyio
 import pytest
@@ -672,6 +673,22 @@ async def test_of_several_at_one_instant_the_first_in_order_wins():
     with pytest.raises(Boom) as caught:
         await Flow.fail(boom).race([2]).collect()
     assert caught.value is boom
+
+
+async def test_of_several_that_fail_at_one_instant_the_error_of_the_first_is_raised():
+    errors = [Boom(n) for n in range(3)]
+
+    async def failing(error):
+        await anyio.sleep(1)
+        raise error
+        yield
+
+    # In which order they have their turns is not for them to say.
+    for _ in range(20):
+        flows = [Flow(partial(failing, error)) for error in errors]
+        with pytest.raises(Boom) as caught:
+            await Flow.race(*flows).collect()
+        assert caught.value is errors[0]
 
 
 async def test_the_error_of_a_losers_cleanup_is_raised():

@@ -685,6 +685,33 @@ async def test_a_group_that_is_gone_holds_nobody():
     assert keys == [0, 1, 2]
 
 
+async def test_a_group_that_is_gone_while_the_source_is_closed_does_not_disturb_it():
+    groups = []
+    cleaned_up = False
+
+    async def source():
+        nonlocal cleaned_up
+        try:
+            yield 1
+            yield 2
+            await anyio.sleep_forever()
+        finally:
+            await anyio.sleep(2)
+            cleaned_up = True
+
+    async def let_go():
+        await anyio.sleep(2)
+        groups.clear()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(let_go)
+        async with Flow(source).group_by(abs).open() as items:
+            groups += [await anext(items), await anext(items)]
+            await anyio.sleep(1)
+
+    assert cleaned_up
+
+
 async def test_one_group_too_many_ends_the_one_that_was_used_least_recently():
     groups = Flow(["a1", "b1", "a2", "c1", "b2", "b3"]).group_by(first, max_groups=2)
 

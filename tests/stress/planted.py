@@ -1,6 +1,6 @@
-"""Faults of the crew, planted to show that the schedules would find them.
+"""Faults of crews and hot flows, planted to show that the schedules would find them.
 
-Each takes pytest's monkeypatch and breaks one thing that crews promise.
+Each takes pytest's monkeypatch and breaks one thing that these promise.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from functools import wraps
 import anyio
 
 from flowpy import _crew, _iterating
+from flowpy._broadcast import Reader
 from flowpy._crew import Channel, Child, Crew, Queue
-from flowpy._operators import buffer
+from flowpy._operators import buffer, hot
 from flowpy._scheduler.asyncio import AsyncioScheduler, AsyncioTask
 from flowpy._scheduler.trio import TrioScheduler, TrioTask
 
@@ -189,6 +190,20 @@ def a_scope_is_held_across_yields(monkeypatch):
     monkeypatch.setattr(Crew, "__aexit__", aexit)
 
 
+def subscribers_keep_their_place(monkeypatch):
+    """One who has left a hot flow counts as one who does not read."""
+    monkeypatch.setattr(Reader, "__exit__", lambda self, *raised: None)
+
+
+def what_is_shared_is_not_closed(monkeypatch):
+    """The last listener leaves upstream running."""
+
+    async def aexit(self, *raised):
+        self._listeners -= 1
+
+    monkeypatch.setattr(hot.Run, "__aexit__", aexit)
+
+
 PLANTED = [
     upstream_is_not_closed,
     children_are_not_awaited,
@@ -206,4 +221,6 @@ PLANTED = [
     ends_are_not_told,
     the_context_is_lost,
     a_scope_is_held_across_yields,
+    subscribers_keep_their_place,
+    what_is_shared_is_not_closed,
 ]

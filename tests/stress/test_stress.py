@@ -45,7 +45,7 @@ def test_random_flows_leave_nothing_behind_on_uvloop(block):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
-def test_a_fault_in_the_crew_is_found(monkeypatch, backend, plant):
+def test_a_planted_fault_is_found(monkeypatch, backend, plant):
     plant(monkeypatch)
 
     assert check(backend, range(16 * BLOCK)) != ""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from random import Random
 from typing import Any
@@ -21,7 +22,7 @@ from zlib import crc32
 import anyio
 import trio
 
-from flowpy import Flow, channel_flow
+from flowpy import Flow, SharedFlow, StateFlow, channel_flow
 
 COLLECTOR = ContextVar("COLLECTOR", default=None)
 """Set by who collects; every source and callback looks whether it sees it."""
@@ -490,6 +491,80 @@ def parted(case, flow, predicate):
     return Flow(both)
 
 
+def fed(flow, hot, put):
+    """Return a flow of nothing that puts items, end and error into a hot flow."""
+
+    async def somebody():
+        await hot.subscribers.first(lambda n: n > 0)
+
+    def close(error):
+        hot.close(error if isinstance(error, Planted | PlantedInterrupt) else None)
+
+    return (
+        flow.on_start(somebody)
+        .on_each(put)
+        .on_completion(close)
+        .catch()
+        .filter(lambda _: False)
+    )
+
+
+def emitted(case, flow, *readers):
+    """Return a flow of what the subscribers of a SharedFlow see."""
+    replay, capacity, policy = case.any_of(0, 0, 2), case.any_of(0, 1, 3), "suspend"
+    if capacity and len(readers) > 1:
+        policy = case.any_of("suspend", "drop_oldest", "drop_latest")
+
+    def all_of_it():
+        hot = SharedFlow(replay, capacity=capacity, on_overflow=policy)
+        return Flow.merge(fed(flow, hot, hot.emit), *(read(hot) for read in readers))
+
+    return Flow(all_of_it)
+
+
+def lagging_and_vanishing(case):
+    """Return some readers that come at some time, take their time, and leave."""
+
+    def reader():
+        late, slow, left = (
+            case.any_of(0, 0.001),
+            case.any_of(0, 0.003),
+            case.any_of(0, 1, 3, 99),
+        )
+
+        async def wait(_):
+            await anyio.sleep(slow)
+
+        return lambda hot: hot.delay_start(late).on_each(wait).take(left)
+
+    return [reader() for _ in range(case.any_of(1, 2, 4))]
+
+
+def held(case, flow):
+    """Return a flow of the values of a StateFlow, and of what is derived from it."""
+
+    def all_of_it():
+        state = StateFlow(None)
+        derived = StateFlow.combine_state(state, state.map_state(mark), lambda *x: x)
+        return Flow.merge(
+            fed(flow, state, lambda x: setattr(state, "value", x)), state, derived
+        )
+
+    return Flow(all_of_it)
+
+
+def shared(case, flow, left):
+    """Return a flow of what several who listen to one collection see."""
+    replay, linger = case.any_of(0, 2), case.any_of(0, 0, 0.002)
+    case.lingers |= bool(linger)
+
+    def all_of_it():
+        one = flow.share(replay, linger=linger)
+        return Flow.merge(one, one.take(left), one.delay_start(0.002), one.buffer(1))
+
+    return Flow(all_of_it)
+
+
 def catches(case, make, node):
     """All of them; errors end it."""
     expected = node.expected
@@ -569,6 +644,20 @@ OPERATORS = {
     "broadcast, left early": Operator(
         lambda c, f: doubled(c, f, c.any_of(1, 2)), loses, apart=True
     ),
+    "share": Operator(
+        lambda c, f: Flow(partial(f.share, c.any_of(0, 0, 2))), apart=True
+    ),
+    "share, for several": Operator(
+        lambda c, f: shared(c, f, c.any_of(0, 1, 3)), loses, apart=True
+    ),
+    "a shared flow": Operator(lambda c, f: emitted(c, f, lambda hot: hot), apart=True),
+    "a shared flow of many": Operator(
+        lambda c, f: emitted(c, f, lambda hot: hot, *lagging_and_vanishing(c)),
+        loses,
+        weight=3,
+        apart=True,
+    ),
+    "a state": Operator(held, loses, apart=True),
     "flatten at once": Operator(
         lambda c, f, o: f.take(3).map(lambda _: o).flatten(concurrency=2),
         loses,
