@@ -507,6 +507,24 @@ async def test_a_child_that_is_being_stopped_is_not_cancelled_again_by_the_close
     assert events == ["ended"]
 
 
+async def test_a_child_that_another_one_stops_is_not_cancelled_again_by_the_close():
+    events = []
+
+    async def work():
+        try:
+            await anyio.sleep_forever()
+        finally:
+            await anyio.sleep(1)
+            events.append("ended")
+
+    async with Crew("test") as crew:
+        child = crew.spawn(work)
+        crew.spawn(crew.stop, child)
+        await anyio.sleep(0.5)
+
+    assert events == ["ended"]
+
+
 async def test_the_error_of_a_child_that_nobody_needs_is_dropped_at_the_close():
     async def call():
         try:
