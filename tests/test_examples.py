@@ -5,14 +5,24 @@ Where time matters, their `main` runs in virtual time.
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
+import shutil
+import signal
+import socket
 import sqlite3
+import struct
 import subprocess
 import sys
-from contextlib import closing
+import time
+from base64 import b64decode
+from contextlib import ExitStack, closing, contextmanager, suppress
+from http.client import HTTPConnection
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import count, pairwise
 from pathlib import Path
+from urllib.request import urlopen
 
 import anyio
 import pytest
@@ -23,6 +33,9 @@ ROOT = Path(__file__).parents[1]
 
 ARGUMENTS = {"stock_ticker": ["--period", "1e-6"]}
 """What to call a program with, so that it doesn't last."""
+
+SERVERS = {"chat_room", "dashboard", "sse_ticker"}
+"""Programs that run until they are stopped."""
 
 PRINTED = {
     "log_watcher": """\
@@ -89,7 +102,7 @@ def test_every_example_is_run_here_and_listed_in_their_readme():
     names = {path.stem for path in (ROOT / "examples").glob("*.py")}
     readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
 
-    assert set(PRINTED) == names
+    assert set(PRINTED) | SERVERS == names
     assert {name for name in names if f"`{name}.py`" in readme} == names
 
 
@@ -243,3 +256,415 @@ async def test_worked_pipeline_gives_parcels_of_priced_orders():
         [(6, "gym", "lamp", 39)],
     ]
     assert anyio.current_time() - start == pytest.approx(7 * 0.015)
+
+
+@contextmanager
+def serving(name, *arguments):
+    """Run a server, and give its port and the process; it is to stop without a word."""
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = subprocess.Popen(
+        [
+            *(sys.executable, "-W", "error", str(path_of(name))),
+            *("--port", str(port), *arguments),
+        ],
+        cwd=ROOT,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert program.stdout.readline() == f"http://127.0.0.1:{port}/\n"
+        last = time.monotonic() + 10
+        while time.monotonic() < last:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.02)
+        yield port, program
+    finally:
+        program.terminate()
+        try:
+            _, errors = program.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            program.communicate()
+            raise
+    assert "Traceback" not in errors
+
+
+def get(port, path, headers=()):
+    """Ask for a page, and return the client and its response."""
+    client = HTTPConnection("127.0.0.1", port, timeout=5)
+    client.request("GET", path, headers=dict(headers))
+    return client, client.getresponse()
+
+
+@pytest.fixture
+def served_ticker():
+    """Run the program, and give its port and the lines that it prints."""
+    pytest.importorskip("starlette", reason="starlette is not installed")
+    pytest.importorskip("uvicorn", reason="uvicorn is not installed")
+    with serving("sse_ticker", "--period", "0.01") as (port, program):
+        yield port, program.stdout
+
+
+def test_sse_ticker_serves_a_page_and_prices_until_the_visitor_leaves(served_ticker):
+    port, printed = served_ticker
+
+    client, response = get(port, "/")
+    page = response.read().decode()
+    client.close()
+    client, response = get(port, "/events")
+    first = [response.readline().decode() for _ in range(10)]
+    client.close()
+    response.close()
+    client, response = get(port, "/events", {"Last-Event-ID": "41"})
+    again = [response.readline().decode() for _ in range(3)]
+    client.close()
+    response.close()
+
+    assert 'new EventSource("/events")' in page
+    assert first == [
+        *("retry: 1000\n", "\n"),
+        *("id: 0\n", "event: price\n", 'data: {"tick": 0, "price": 50.0}\n', "\n"),
+        *("id: 1\n", "event: price\n", 'data: {"tick": 1, "price": 50.71}\n', "\n"),
+    ]
+    assert again[2] == "id: 42\n"
+    assert [printed.readline() for _ in range(4)] == [
+        "a visitor came for tick 0\n",
+        "a visitor left\n",
+        "a visitor came for tick 42\n",
+        "a visitor left\n",
+    ]
+
+
+class Browser:
+    """A headless Chromium with one page, steered over its debugging protocol."""
+
+    def __init__(self, port):
+        with urlopen(f"http://127.0.0.1:{port}/json") as answer:
+            pages = [page for page in json.load(answer) if page["type"] == "page"]
+        self.url = pages[0]["webSocketDebuggerUrl"]
+        self.ids = count(1)
+
+    def do(self, method, **params):
+        """Give a command, and return what comes of it."""
+        own = next(self.ids)
+        self.link.send(json.dumps({"id": own, "method": method, "params": params}))
+        while True:
+            answer = json.loads(self.link.recv(timeout=5))
+            if answer.get("id") == own:
+                return answer["result"]
+
+    def evaluate(self, script):
+        return self.do("Runtime.evaluate", expression=script)["result"].get("value")
+
+    def wait_until(self, script):
+        last = time.monotonic() + 5
+        while not self.evaluate(script) and time.monotonic() < last:
+            time.sleep(0.02)
+        assert self.evaluate(script)
+
+
+@pytest.fixture
+def browser(tmp_path):
+    client = pytest.importorskip(
+        "websockets.sync.client", reason="websockets is not installed"
+    )
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    program = subprocess.Popen(
+        [
+            *(chromium, "--headless", "--no-sandbox", "--disable-gpu"),
+            *("--remote-debugging-port=0", f"--user-data-dir={tmp_path}"),
+            "about:blank",
+        ],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        found = tmp_path / "DevToolsActivePort"
+        last = time.monotonic() + 10
+        while not (found.exists() and found.read_text().count("\n")):
+            if time.monotonic() > last:
+                pytest.skip("Chromium does not start")
+            time.sleep(0.02)
+        browser = Browser(found.read_text().split()[0])
+        with client.connect(browser.url, max_size=None) as browser.link:
+            yield browser
+    finally:
+        program.terminate()
+        program.wait(timeout=5)
+
+
+def test_sse_ticker_shows_its_prices_in_a_browser(served_ticker, browser):
+    port, printed = served_ticker
+
+    browser.do("Page.navigate", url=f"http://127.0.0.1:{port}/")
+    browser.wait_until("document.querySelectorAll('#last li').length > 2")
+    shown = browser.evaluate("document.querySelector('#last').innerText").split()
+    numbers = browser.evaluate(
+        "[...document.querySelectorAll('#last li')].slice(0, 3).map(li => li.value) + ''"
+    )
+    picture = b64decode(browser.do("Page.captureScreenshot")["data"])
+    browser.evaluate("events.close()")  # a page that is left may be kept for a while
+
+    assert shown[:3] == ["50.00", "50.71", "51.41"]
+    assert numbers == "0,1,2"
+    assert picture.startswith(b"\x89PNG")
+    assert len(set(picture)) > 100  # it is not a blank page
+    assert printed.readline() == "a visitor came for tick 0\n"
+    assert printed.readline() == "a visitor left\n"
+
+
+@pytest.fixture
+def served_dashboard():
+    pytest.importorskip("starlette", reason="starlette is not installed")
+    pytest.importorskip("uvicorn", reason="uvicorn is not installed")
+    with serving("dashboard", "--rate", "500", "--every", "0.05") as (port, program):
+        yield port, program.stdout
+
+
+def values_of(response, count):
+    """Read the data of so many events of a response."""
+    values = []
+    while len(values) < count:
+        field, _, data = response.readline().decode().partition(": ")
+        if field == "data":
+            values.append(json.loads(data))
+    return values
+
+
+def test_dashboard_shows_the_newest_of_many_values_to_all_who_watch(served_dashboard):
+    port, printed = served_dashboard
+
+    first, response = get(port, "/events")
+    alone = values_of(response, 4)
+    second, other = get(port, "/events")
+    together = values_of(other, 1)
+    for each in (first, response, second, other):
+        each.close()
+    watched = [printed.readline() for _ in range(2)]
+    first, response = get(port, "/events")
+    again = values_of(response, 1)
+    first.close()
+    response.close()
+
+    steps = [b["n"] - a["n"] for a, b in pairwise(alone)]
+    assert max(steps) > 5  # of about 25 values each
+    assert together[0]["n"] > alone[-1]["n"]  # it is the same source
+    assert watched == ["somebody watches\n", "nobody watches\n"]
+    assert again[0]["n"] < alone[-1]["n"]  # it was started anew
+    assert all(0 <= load <= 100 for load in alone[-1]["load"].values())
+
+
+def test_dashboard_draws_its_lines_in_a_browser(served_dashboard, browser):
+    port, printed = served_dashboard
+
+    browser.do("Page.navigate", url=f"http://127.0.0.1:{port}/")
+    browser.wait_until(
+        "document.querySelector('polyline')?.getAttribute('points').split(' ').length > 3"
+    )
+    names = browser.evaluate(
+        "[...document.querySelectorAll('h2')].map(name => name.innerText) + ''"
+    )
+    count = browser.evaluate("document.querySelector('#count').innerText").split()
+    browser.evaluate("events.close()")
+
+    assert names == "web,database,queue"
+    assert int(count[0]) > 5 * int(count[3])  # values that came, and those shown
+    assert printed.readline() == "somebody watches\n"
+    assert printed.readline() == "nobody watches\n"
+
+
+class Room:
+    """A chat room that runs in a process of its own, and those who visit it."""
+
+    def __init__(self, port, program, visitors):
+        self.port = port
+        self.program = program
+        self.visitors = visitors
+
+    def enter(self, name, **options):
+        connect = pytest.importorskip("websockets.sync.client").connect
+        url = f"ws://127.0.0.1:{self.port}/room?name={name}"
+        options = {"close_timeout": 0.2, "max_queue": None} | options
+        return Visitor(self.visitors.enter_context(connect(url, **options)))
+
+
+class Visitor:
+    """Somebody who visits a chat room."""
+
+    def __init__(self, client):
+        self.client = client
+        self.name = json.loads(client.recv(timeout=2))["you"]
+        self.say = client.send
+
+    def hear(self, kind):
+        """Return the next message of this kind."""
+        while True:
+            message = json.loads(self.client.recv(timeout=2))
+            if kind in message:
+                return message[kind]
+
+    def sees(self, *names):
+        """Wait until exactly these are here."""
+        while self.hear("here") != list(names):
+            pass
+        return True
+
+    def break_off(self):
+        """Reset the connection, without a farewell, as a network does that breaks."""
+        own = self.client.socket
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        own.shutdown(socket.SHUT_RD)  # wakes the thread that reads it
+        own.close()
+
+    def hears(self, *expected):
+        said = [self.hear("said") for _ in expected]
+        return [(one["name"], one["text"]) for one in said] == list(expected)
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def room(request):
+    pytest.importorskip("starlette", reason="starlette is not installed")
+    pytest.importorskip("websockets", reason="websockets is not installed")
+    server = {"asyncio": "uvicorn", "trio": "hypercorn"}[request.param]
+    pytest.importorskip(server, reason=f"{server} is not installed")
+    with (
+        serving("chat_room", "--backend", request.param) as (port, program),
+        ExitStack() as visitors,
+    ):
+        yield Room(port, program, visitors)
+
+
+def test_chat_room_has_visitors_talk_and_tells_newcomers_what_was_said(room):
+    ann, bea = room.enter("Ann"), room.enter("Bea")
+    ann.say("hello")
+    assert bea.hears(("Ann", "hello"))
+    bea.say("  hi <b>Ann</b>  ")
+    bea.say("   ")  # nothing
+    bea.say(b"nor are bytes a message")
+    bea.say("!")
+
+    talk = [("Ann", "hello"), ("Bea", "hi <b>Ann</b>"), ("Bea", "!")]
+    assert ann.hears(*talk)
+    assert bea.hears(*talk[1:])
+    assert room.enter("Carol").hears(*talk)
+
+
+def test_chat_room_tells_a_newcomer_the_last_fifty_messages(room):
+    ann = room.enter("Ann")
+    for n in range(1, 61):
+        ann.say(str(n))
+        assert ann.hears(("Ann", str(n)))
+
+    bea = room.enter("Bea")
+    assert bea.hears(*[("Ann", str(n)) for n in range(11, 61)])
+
+
+def test_chat_room_tells_everybody_who_is_here(room):
+    ann = room.enter("Ann")
+    assert ann.sees("Ann")
+    other = room.enter("Ann")
+    nobody = room.enter("")
+    assert (other.name, nobody.name) == ("Ann 2", "Somebody")
+    assert ann.sees("Ann", "Ann 2", "Somebody")
+    assert other.sees("Ann", "Ann 2", "Somebody")
+
+    other.client.close()
+    assert ann.sees("Ann", "Somebody")
+
+    nobody.break_off()
+    assert ann.sees("Ann")
+
+
+def test_chat_room_waits_for_no_visitor_who_does_not_read(room):
+    slow = room.enter("Slow", max_queue=1, compression=None)
+    ann = room.enter("Ann")
+    text = "\N{GRINNING FACE}" * 1000  # 12,000 bytes of JSON
+    last = 800
+    for _ in range(last):
+        ann.say(text)
+        assert ann.hears(("Ann", text))
+    heard = [slow.hear("said")["n"]]
+    while heard[-1] < last:
+        heard.append(slow.hear("said")["n"])
+
+    assert heard == sorted(set(heard))
+    assert len(heard) < last  # some were dropped,
+    assert heard[-100:] == list(range(last - 99, last + 1))  # but not the newest
+
+
+def test_chat_room_forgets_a_visitor_who_does_not_read_and_breaks_off(room):
+    slow = room.enter("Slow", max_queue=1, compression=None)
+    ann = room.enter("Ann")
+    text = "\N{GRINNING FACE}" * 1000
+    for _ in range(800):
+        ann.say(text)
+        assert ann.hears(("Ann", text))
+    slow.break_off()
+
+    assert ann.sees("Ann")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to catch")
+def test_chat_room_sends_its_visitors_away_when_it_is_stopped(room):
+    visitors = [room.enter("Ann"), room.enter("Bea")]
+    assert visitors[0].sees("Ann", "Bea")
+    room.program.terminate()
+    code = room.program.wait(timeout=2)
+    left = pytest.importorskip("websockets.exceptions").ConnectionClosed
+    for visitor in visitors:
+        with suppress(left):
+            visitor.hear("nothing more")
+
+    # uvicorn sends itself the signal again once it has stopped.
+    assert code in {0, -signal.SIGTERM}
+    assert {visitor.client.close_code for visitor in visitors} <= {1001, 1012}
+
+
+def test_chat_room_shows_in_a_browser_what_others_say(room, browser):
+    ann = room.enter("Ann")
+    ann.say("Is <b>anybody</b> there?")
+    browser.do("Page.navigate", url=f"http://127.0.0.1:{room.port}/?name=Bea")
+    assert ann.sees("Ann", "Bea")
+    browser.wait_until("document.querySelectorAll('#said li').length == 1")
+    browser.evaluate("form.elements.text.value = 'I am'; form.requestSubmit()")
+    browser.wait_until("document.querySelectorAll('#said li').length == 2")
+    said = browser.evaluate("document.querySelector('#said').innerText").split("\n")
+    own = browser.evaluate("document.querySelector('#said li.own').innerText")
+    here = browser.evaluate("document.querySelector('#here').innerText").split()
+    picture = b64decode(browser.do("Page.captureScreenshot")["data"])
+
+    assert [line for line in said if line] == [
+        *("Ann", "Is <b>anybody</b> there?"),
+        *("Bea", "I am"),
+    ]
+    assert own.split("\n") == ["Bea", "I am"]
+    assert here == ["Ann", "Bea"]
+    assert len(set(picture)) > 100  # it is not a blank page
+    assert ann.hears(("Bea", "I am"))
+
+    browser.do("Page.navigate", url="about:blank")
+    assert ann.sees("Ann")
+
+
+def test_chat_room_asks_for_a_name_and_comes_back_by_itself(room, browser):
+    browser.do("Page.navigate", url=f"http://127.0.0.1:{room.port}/")
+    browser.wait_until("document.querySelector('#ask')?.open")
+    browser.evaluate(
+        "ask.querySelector('input').value = 'Cleo'; ask.querySelector('button').click()"
+    )
+    browser.wait_until("document.querySelector('#here').innerText == 'Cleo'")
+    room.enter("Ann").say("hello")
+    browser.wait_until("document.querySelectorAll('#said li').length == 1")
+    browser.evaluate("socket.close()")
+    browser.wait_until("socket.readyState == WebSocket.CLOSED")
+    browser.wait_until("socket.readyState == WebSocket.OPEN && last == 1")
+
+    assert browser.evaluate("document.querySelectorAll('#said li').length") == 1
+    assert browser.evaluate("document.querySelector('#state').innerText") == "2 here"

@@ -8,7 +8,7 @@ from importlib import import_module
 
 import pytest
 
-MODULES = ["flowpy", "flowpy.io", "flowpy.testing"]
+MODULES = ["flowpy", "flowpy.io", "flowpy.testing", "flowpy.web"]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -44,8 +44,9 @@ def test_public_names_say_that_they_live_in_flowpy():
 def test_importing_flowpy_loads_no_extra():
     code = """
 import sys
-import flowpy, flowpy.io, flowpy.testing
-print(sorted({"trio", "uvloop", "pytest", "numpy", "watchfiles"} & set(sys.modules)))
+import flowpy, flowpy.io, flowpy.testing, flowpy.web
+extras = {"fastapi", "numpy", "pytest", "starlette", "trio", "uvicorn", "uvloop", "watchfiles"}
+print(sorted(extras & set(sys.modules)))
 """
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -21,6 +21,7 @@ from flowpy import (
     flow,
     io,
     testing,
+    web,
     while_subscribed,
 )
 from flowpy.__main__ import main
@@ -74,6 +75,7 @@ def test_example_prints_what_it_says(test, backend):
         **{name: getattr(io, name) for name in io.__all__},
         "while_subscribed": while_subscribed,
         **{name: getattr(testing, name) for name in testing.__all__},
+        **{name: getattr(web, name) for name in web.__all__},
         "run_virtual": virtual_on(backend),
     }
     printed = []
