@@ -32,9 +32,10 @@ def open_chain(stages: Stages, values: Values, owner: Chain) -> Any:
     above: tuple[Any, ...] = ()
     for run, known in runs_to_open(stages, ENABLED):
         k = run.start
-        note = (owner._first(known) if known else owner)._note
+        known_part = owner._first(known) if known else owner
+        note = known_part._note
         if run.stages[0].reopens:
-            above = (partial(open_chain, stages[:k], values[:k], owner),)
+            above = (partial(open_chain, stages[:k], values[:k], known_part),)
         own = values[k : run.stop]
         function = run.function(own)
         if function is not None:

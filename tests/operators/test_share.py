@@ -469,12 +469,17 @@ async def test_who_comes_after_the_event_loop_has_ended_is_told():
     assert seen == list(range(len(seen)))
 
 
+@pytest.mark.parametrize(
+    "above", [lambda source: source, lambda source: source.retry()]
+)
 @shared
-async def test_a_branch_in_the_same_chain_is_garbage_once_nobody_has_the_chain(apply):
+async def test_a_branch_in_the_same_chain_is_garbage_once_nobody_has_the_chain(
+    apply, above
+):
     source = Source(1, hangs=True)
 
     async def collect():
-        one, two = apply(Flow(source.generator))
+        one, two = apply(above(Flow(source.generator)))
         await one.concat(two).to_list()
 
     with anyio.move_on_after(1):
