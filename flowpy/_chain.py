@@ -33,19 +33,20 @@ def open_chain(stages: Stages, values: Values, owner: Chain) -> Any:
     above: tuple[Any, ...] = ()
     for run, known in runs_to_open(stages, ENABLED):
         k = run.start
-        note = (owner._first(known) if known else owner)._note
+        part = owner._first(known) if known else owner
         if run.stages[0].reopens:
-            above = (partial(open_chain, stages[:k], values[:k], owner),)
+            above = (partial(open_chain, stages[:k], values[:k], part),)
         elif run.stages[0].holds and k:
-            part = owner._first(known) if known else owner
             above = (Above(stages[:k], values[:k], part),)
         own = values[k : run.stop]
         function = run.function(own)
         if function is not None:
-            above = (function(partial(note, k), *above, *chain.from_iterable(own)),)
+            above = (
+                function(partial(part._note, k), *above, *chain.from_iterable(own)),
+            )
         else:
             for j, stage in enumerate(run.stages):
-                own_note = partial(note, k, stage=j)
+                own_note = partial(part._note, k, stage=j)
                 above = (stage.start(*above, values=own[j], note=own_note),)
     return above[0]
 

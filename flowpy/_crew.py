@@ -226,7 +226,10 @@ class Crew:
             return not all(child.ended for child in children)
 
         def harden() -> None:
-            cancel(children)
+            if self.closing and not is_for_good():
+                self.dismiss(children)  # as the close does, by which this was cancelled
+            else:
+                cancel(children)
 
         if pending():
             await self.scheduler.join(pending, self._ends, harden, hard=hard)

@@ -105,6 +105,60 @@ async def test_cleanup_behind_a_shield_is_never_interrupted(apply):
 
 
 @apart
+@pytest.mark.parametrize("seconds", [0.1, 5])
+async def test_cleanup_can_wait_after_work_behind_a_shield(apply, seconds):
+    done = []
+
+    async def source():
+        try:
+            try:
+                yield 1
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(seconds)
+                await anyio.sleep_forever()
+            finally:
+                await anyio.sleep(1)
+                done.append("inner")
+        finally:
+            await anyio.sleep(1)
+            done.append("outer")
+
+    async with apply(Flow(source)).open() as items:
+        await anext(items)
+        await anyio.sleep(0.05)  # the source works behind its shield
+
+    assert done == ["inner", "outer"]
+
+
+@apart
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_cancellation_right_after_the_close_ends_the_cleanup(apply, turns):
+    async def source():
+        try:
+            yield 1
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(1)
+            await anyio.sleep_forever()
+        finally:
+            await anyio.sleep(100)
+
+    async def cancel():
+        for _ in range(turns):
+            await checkpoint()
+        scope.cancel()
+
+    start = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        with anyio.CancelScope() as scope:
+            async with apply(Flow(source)).open() as items:
+                await anext(items)
+                await anyio.sleep(0.5)
+                group.start_soon(cancel)
+
+    assert anyio.current_time() - start == pytest.approx(1)
+
+
+@apart
 async def test_it_may_be_opened_by_one_task_and_closed_by_another(apply):
     events = []
     stack = AsyncExitStack()
@@ -448,6 +502,24 @@ async def test_a_child_that_is_being_stopped_is_not_cancelled_again_by_the_close
         child = crew.spawn(work)
         await checkpoint()
         child.cancel()
+        await anyio.sleep(0.5)
+
+    assert events == ["ended"]
+
+
+async def test_a_child_that_another_one_stops_is_not_cancelled_again_by_the_close():
+    events = []
+
+    async def work():
+        try:
+            await anyio.sleep_forever()
+        finally:
+            await anyio.sleep(1)
+            events.append("ended")
+
+    async with Crew("test") as crew:
+        child = crew.spawn(work)
+        crew.spawn(crew.stop, child)
         await anyio.sleep(0.5)
 
     assert events == ["ended"]

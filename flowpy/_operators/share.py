@@ -137,7 +137,7 @@ class Hub(Generic[T]):
             self._forgotten = True
             self.wake()
             if not self._child.resting:
-                self._child.cancel()
+                self._crew.dismiss((self._child,))
 
     # What its child does:
 

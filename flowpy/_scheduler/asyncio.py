@@ -85,7 +85,7 @@ class AsyncioTask:
     until the scope inside gets a shield.
     """
 
-    __slots__ = ("_ended", "_inner", "_outer", "_spared", "key")
+    __slots__ = ("_ended", "_for_good", "_inner", "_outer", "_spared", "_trying", "key")
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class AsyncioTask:
     ) -> None:
         scope = kind_of_scope()
         self._outer, self._inner = scope(), scope()
-        self._spared = False
+        self._for_good = self._spared = self._trying = False
         self._ended: Callable[[BaseException | None], object] | None = ended
         loop = asyncio.get_running_loop()
         # Not with `context=`, which not every task factory takes.
@@ -130,24 +130,30 @@ class AsyncioTask:
 
     def cancel(self, *, for_good: bool) -> None:
         if for_good:
+            self._for_good = True
             self._inner.shield = False
             self._outer.cancel()
         else:
             self._spared = False
-            self._cancel_once(LOOKS)
+            if not self._trying:
+                self._trying = True
+                self._cancel_once(LOOKS)
 
     def _cancel_once(self, looks: int) -> None:
         """Cancel it now if it waits, and let it wait again; else try again soon."""
-        if self._spared or self.key.done():
-            return
-        before = self.key.cancelling()
-        self._inner.shield = False
-        self._outer.cancel()
-        if self.key.cancelling() > before:
+        if not (self._for_good or self._spared or self.key.done()):
+            before = self.key.cancelling()
+            self._inner.shield = False
+            self._outer.cancel()
             self._inner.shield = True
-        elif looks:
-            self._inner.shield = True
-            asyncio.get_running_loop().call_soon(self._cancel_once, looks - 1)
+            if self.key.cancelling() == before:
+                loop = asyncio.get_running_loop()
+                if looks:
+                    loop.call_soon(self._cancel_once, looks - 1)
+                else:
+                    loop.call_later(LATER, self._cancel_once, LOOKS)
+                return
+        self._trying = False
 
     def spare(self) -> None:
         self._spared = True
@@ -159,9 +165,13 @@ def kind_of_scope() -> type[anyio.CancelScope]:
     return type(anyio.CancelScope())
 
 
-LOOKS = 3
+LOOKS = PARKS
 """Turns of the loop in which a task that can run will have begun to wait, or ended.
 One that has not then stands behind a shield of its own."""
+
+LATER = 0.01
+"""Seconds after which it is tried again to cancel such a task. The scope would do it at
+once, and again and again, so that no cleanup could wait."""
 
 
 class AsyncioScheduler:

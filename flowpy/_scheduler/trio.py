@@ -70,15 +70,21 @@ async def interruptible(fn: Callable[[], Awaitable[object]]) -> None:
     await fn()
 
 
-class Look(trio.abc.Instrument):
-    """Sees whether a task is made to run."""
+class Watch(trio.abc.Instrument):
+    """Sees whether a task is made to run, and tries after its steps to cancel it."""
 
-    def __init__(self, task: trio.lowlevel.Task) -> None:
+    def __init__(self, task: TrioTask) -> None:
         self._task = task
         self.seen = False
+        self.steps = 0
 
     def task_scheduled(self, task: trio.lowlevel.Task) -> None:
-        self.seen |= task is self._task
+        self.seen |= task is self._task.key
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task is self._task.key:
+            self.steps += 1
+            self._task.try_to_cancel(self)
 
 
 class TrioTask:
@@ -87,7 +93,7 @@ class TrioTask:
     A scope goes on and on cancelling, until the scope inside gets a shield.
     """
 
-    __slots__ = ("_done", "_inner", "_outer", "_spared", "key")
+    __slots__ = ("_done", "_for_good", "_inner", "_outer", "_spared", "_watched", "key")
 
     def __init__(
         self,
@@ -98,7 +104,7 @@ class TrioTask:
     ) -> None:
         self._outer = trio.CancelScope()
         self._inner = trio.CancelScope()
-        self._done = self._spared = False
+        self._done = self._for_good = self._spared = self._watched = False
         self.key = spawn_system_task(self._run, fn, ended, name=name, context=context)
 
     async def _run(
@@ -123,37 +129,42 @@ class TrioTask:
     @enable_ki_protection
     def cancel(self, *, for_good: bool) -> None:
         if for_good:
+            self._for_good = True
             self._inner.shield = False
             self._outer.cancel()
         else:
             self._spared = False
-            self._cancel_once(LOOKS)
+            self._cancel_once()
 
     @enable_ki_protection
-    def _cancel_once(self, looks: int) -> None:
-        """Cancel it now if it waits, and let it wait again; else try again soon."""
-        if self._spared or self._done:
-            return
-        look = Look(self.key)
-        add_instrument(look)
-        try:
+    def _cancel_once(self) -> None:
+        """Cancel it, now or as soon as it waits where it has no shield of its own."""
+        if not self._watched:
+            self._watched = True
+            watch = Watch(self)
+            add_instrument(watch)
+            self.try_to_cancel(watch)
+
+    def try_to_cancel(self, watch: Watch) -> None:
+        """Cancel it if it can be, and let it wait again; end the watch then."""
+        if not (self._done or self._for_good or self._spared):
+            watch.seen = False
             self._inner.shield = False
             self._outer.cancel()
-        finally:
-            remove_instrument(look)
-        if look.seen:
-            self._inner.shield = True
-        elif looks:
-            self._inner.shield = True
-            current_trio_token().run_sync_soon(self._cancel_once, looks - 1)
+            if watch.steps < STEPS:
+                self._inner.shield = True
+                if not watch.seen:
+                    return
+        self._watched = False
+        remove_instrument(watch)
 
     def spare(self) -> None:
         self._spared = True
 
 
-LOOKS = 3
-"""Turns of the loop in which a task that can run will have begun to wait, or ended.
-One that has not then stands behind a shield of its own."""
+STEPS = 100
+"""After so many steps a task is cancelled for good: it does not wait behind a shield, but
+only lets others run, and at those points trio cancels nothing."""
 
 
 class TrioScheduler:

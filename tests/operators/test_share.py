@@ -469,12 +469,17 @@ async def test_who_comes_after_the_event_loop_has_ended_is_told():
     assert seen == list(range(len(seen)))
 
 
+@pytest.mark.parametrize(
+    "above", [lambda source: source, lambda source: source.retry()]
+)
 @shared
-async def test_a_branch_in_the_same_chain_is_garbage_once_nobody_has_the_chain(apply):
+async def test_a_branch_in_the_same_chain_is_garbage_once_nobody_has_the_chain(
+    apply, above
+):
     source = Source(1, hangs=True)
 
     async def collect():
-        one, two = apply(Flow(source.generator))
+        one, two = apply(above(Flow(source.generator)))
         await one.concat(two).to_list()
 
     with anyio.move_on_after(1):
@@ -484,3 +489,30 @@ async def test_a_branch_in_the_same_chain_is_garbage_once_nobody_has_the_chain(a
 
     assert source.opened == 1
     assert source.is_closed
+
+
+async def test_a_group_that_is_dropped_during_cleanup_does_not_interrupt_it():
+    events, groups = [], []
+
+    async def source():
+        try:
+            yield 0
+            await anyio.sleep_forever()
+        finally:
+            await anyio.sleep(1)
+            events.append("closed")
+
+    async def drop():
+        await anyio.sleep(0.5)
+        groups.clear()
+        gc.collect()
+        events.append("dropped")
+
+    async with (
+        anyio.create_task_group() as tasks,
+        Flow(source).group_by(str).open() as items,
+    ):
+        groups.append(await anext(items))
+        tasks.start_soon(drop)
+
+    assert events == ["dropped", "closed"]

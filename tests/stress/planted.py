@@ -75,11 +75,11 @@ def children_are_cancelled_twice(monkeypatch):
     for task in TASKS:
         once = task._cancel_once
 
-        def twice(self, looks, once=once):
-            once(self, looks)
+        def twice(self, *looks, once=once):
+            once(self, *looks)
             current = anyio.lowlevel.current_token()
             current.backend_class.run_sync_soon(
-                once, (self, looks), current.native_token
+                once, (self, *looks), current.native_token
             )
 
         monkeypatch.setattr(task, "_cancel_once", twice)
