@@ -25,7 +25,7 @@ from math import ulp
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from flowpy._iterating import closing, keep_first
-from flowpy._operator import Operator, Unopened, operator
+from flowpy._operator import Unopened, operator
 from flowpy._scheduler import (
     Gate,
     Task,
@@ -620,17 +620,19 @@ async def pump(source: AsyncIterable[T], channel: Channel[T]) -> None:
 
     A chain that has not been opened becomes one function with what fills the channel.
     """
-    filling: Operator[..., Awaitable[None]] = fill
-    values: tuple[object, ...] = (channel,)
-    if channel.line is not None:
-        filling, values = fill_in_line, (channel, channel.line)
+    line = channel.line
+    if channel.over():  # before the first step
+        async with closing(aiter(source)):
+            return
     if isinstance(source, Unopened):
-        if not channel.over():
-            await source._end(filling, *values)
-        return
-    async with closing(aiter(source)) as items:
-        if not channel.over():  # before the first step
-            await filling.run(items, *values)
+        if line is None:
+            await source._end(fill, channel)
+        else:
+            await source._end(fill_in_line, channel, line)
+    elif line is None:
+        await fill.run(aiter(source), channel)
+    else:
+        await fill_in_line.run(aiter(source), channel, line)
 
 
 @operator
