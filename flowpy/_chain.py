@@ -69,8 +69,7 @@ class Above(Unopened):
         return result
 
     def __aiter__(self) -> Items[Any]:
-        if self._items is None:
-            self._items = open_chain(self._stages, self._values, self._owner)
+        self._items = self._items or open_chain(self._stages, self._values, self._owner)
         items: Items[Any] = self._items
         return items
 

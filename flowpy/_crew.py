@@ -349,7 +349,7 @@ class Child:
     def leave(self) -> None:
         """Take note that it is about to end by itself."""
         self.leaving = True
-        if self.task is not None:
+        if self.task is not None:  # pragma: no branch - not yet: only with eager tasks
             self.task.spare()
 
     @protected
