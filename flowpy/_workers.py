@@ -210,7 +210,7 @@ class Calls(Workers[T], Generic[T, U]):
             return False  # pragma: no cover - a race: tests/stress has it
         self.note(error)
         if self.stopped:
-            self.line_ends_with(error)
+            self.line_ends_with(error)  # pragma: no cover - a race: tests/stress has it
         else:
             self.line_ends_before(error)
             self.stop({each for each in self.workers if each is not worker})

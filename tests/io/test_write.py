@@ -277,7 +277,7 @@ async def test_where_the_system_cannot_sync_a_folder_the_file_is_replaced(
 async def test_a_file_that_a_thread_still_writes_is_closed_after_that(
     path, monkeypatch, atomic
 ):
-    writing, go_on = threading.Event(), threading.Event()
+    writing, go_on, done = (threading.Event() for _ in range(3))
     log = []
     write, close = Writer._write, Writer._close
 
@@ -288,6 +288,7 @@ async def test_a_file_that_a_thread_still_writes_is_closed_after_that(
             go_on.wait()
         write(self, batch)
         log.append("has written")
+        done.set()
 
     def note(self):
         close(self)
@@ -304,6 +305,7 @@ async def test_a_file_that_a_thread_still_writes_is_closed_after_that(
 
     with pytest.raises(asyncio.CancelledError):
         await task
+    await anyio.to_thread.run_sync(done.wait)
     assert set(log) == {"write", "has written", "closed"}
     assert os.listdir(path.parent) == ([] if atomic else [path.name])
 
