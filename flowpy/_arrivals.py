@@ -64,8 +64,8 @@ async def stamp(source: Items[T], arrivals: Arrivals[T]) -> None:
     items, now = arrivals.items, arrivals.crew.scheduler.now
     try:
         async with closing(source):
-            if arrivals.over():  # before the first step
-                return  # pragma: no cover - a race: tests/stress has it
+            if arrivals.over():
+                return  # before the first step
             async for x in source:
                 items.append((now(), x))
                 if len(items) >= arrivals.wanted:
@@ -90,12 +90,12 @@ class Newest(Channel[T]):
 
     def hold(self) -> None:
         """Let upstream wait until the item has been taken."""
-        if self.ahead:  # pragma: no branch - closed: a race, tests/stress has it
+        if self.ahead:  # it is not closed
             self.ahead = 1
 
     def replace(self) -> None:
         """Let upstream go on, and newer items take the place of the one that waits."""
-        if self.ahead:  # pragma: no branch - closed: a race, tests/stress has it
+        if self.ahead:
             self.ahead = 2
             self.release()
 
@@ -172,14 +172,14 @@ async def keep_until_quiet(
     items, scheduler, count = newest.items, newest.crew.scheduler, 0
     now = scheduler.now
     async with closing(source):
-        if newest.over():  # before the first step
-            return  # pragma: no cover - a race: tests/stress has it
+        if newest.over():
+            return  # before the first step
         async for x in source:
             newest.due = inf
             newest.put_newest(x)
             # While the stage is busy the item waits: its time has not begun.
             if len(items) >= newest.ahead and not await newest.full():
-                return  # pragma: no cover - a race: tests/stress has it
+                return
             came = now()
             wait = (
                 check_duration("seconds", await seconds(x))

@@ -661,7 +661,7 @@ class Derived(Watched, Generic[T]):
         version = sum(moment[root][0] for root in self.roots)
         known = self._known
         if known is not None and known[0] == version:
-            return known[1]  # pragma: no cover - another thread has just computed it
+            return known[1]  # another thread has just computed it
         value = self._fn(*[each.read_at(moment) for each in self._parents])
         self._known = (version, value)
         return value
@@ -671,9 +671,7 @@ class Derived(Watched, Generic[T]):
         while True:
             # The version before the value, which may be newer.
             moment: Moment = {root: (root.version, root.value) for root in self.roots}
-            if all(  # pragma: no branch - but where a thread sets one meanwhile
-                root.version == moment[root][0] for root in self.roots
-            ):
+            if all(root.version == moment[root][0] for root in self.roots):
                 return moment
 
 

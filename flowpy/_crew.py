@@ -32,6 +32,7 @@ from flowpy._scheduler import (
     current_scheduler,
     is_for_good,
     protected,
+    wait_for_all,
 )
 
 if TYPE_CHECKING:
@@ -232,7 +233,9 @@ class Crew:
                 cancel(children)
 
         if pending():
-            await self.scheduler.join(pending, self._ends, harden, hard=hard)
+            await wait_for_all(
+                self.scheduler.cancelled, pending, self._ends, harden, hard=hard
+            )
 
     @protected
     def fail(self, error: BaseException) -> None:
@@ -281,8 +284,12 @@ class Crew:
         try:
             # One that is spawned by another meanwhile is among `_children` too.
             if children:
-                await self.scheduler.join(
-                    lambda: self._children, self._ends, self._cancel_all, hard=hard
+                await wait_for_all(
+                    self.scheduler.cancelled,
+                    lambda: self._children,
+                    self._ends,
+                    self._cancel_all,
+                    hard=hard,
                 )
         finally:
             late, self.error, self._late = self._late, None, None

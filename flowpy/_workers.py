@@ -147,7 +147,16 @@ class Calls(Workers[T], Generic[T, U]):
     have been pulled and not yet passed on.
     """
 
-    __slots__ = ("call", "done", "error", "feeder", "note", "results", "stopped")
+    __slots__ = (
+        "call",
+        "cancelled",
+        "done",
+        "error",
+        "feeder",
+        "note",
+        "results",
+        "stopped",
+    )
 
     def __init__(
         self, crew: Crew, size: int, call: Callable[[T], Coroutine[Any, Any, U]]
@@ -161,6 +170,8 @@ class Calls(Workers[T], Generic[T, U]):
         """What to raise at the end of the line."""
         self.stopped = False
         """Whether a call has failed, so that the line ends here."""
+        self.cancelled: list[Child] = []
+        """Those that were cancelled then: what their cleanup raises is noted."""
 
     def start(self, source: AsyncIterator[T]) -> None:
         """Have a child iterate the source."""
@@ -207,10 +218,10 @@ class Calls(Workers[T], Generic[T, U]):
     def fail(self, worker: Worker, error: Exception) -> bool:
         """End the line with the error of a call; False if nobody asks for it."""
         if self.crew.closing:
-            return False  # pragma: no cover - a race: tests/stress has it
+            return False
         self.note(error)
         if self.stopped:
-            self.line_ends_with(error)  # pragma: no cover - a race: tests/stress has it
+            self.line_ends_with(error)
         else:
             self.line_ends_before(error)
             self.stop({each for each in self.workers if each is not worker})
@@ -235,12 +246,14 @@ class Calls(Workers[T], Generic[T, U]):
         self.close()
         self.results.arrival.wake()
         children = [worker.child for worker in workers if not worker.idle]
-        self.crew.dismiss(child for child in (self.feeder, *children) if child)
+        self.cancelled += [child for child in (self.feeder, *children) if child]
+        self.crew.dismiss(self.cancelled)
 
     async def more(self, until: float | None = None) -> bool:
         while not self.is_ready():
             self.crew.check()
             if self.results.ended or (self.stopped and self.is_over()):
+                await self.crew.join(*self.cancelled)
                 return self.end()
             await self.results.arrival.park()
         return True
@@ -304,7 +317,7 @@ class OrderedCalls(Calls[T, U]):
     @protected
     def fail(self, worker: Worker, error: Exception) -> bool:
         if self.crew.closing:
-            return False  # pragma: no cover - a race: tests/stress has it
+            return False
         self.note(error)
         if worker.job in self.in_order:
             dropped: set[object] = set()

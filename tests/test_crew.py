@@ -727,3 +727,52 @@ async def test_a_line_keeps_the_order_in_which_its_channels_got_items():
             seen.append((channel.index, channel.take()))
 
     assert seen == [(0, 1), (1, 2), (1, 3), (0, 4)]
+
+
+# ---------------------------------------------- what else only a race would bring about
+
+
+async def test_a_gate_wakes_one_of_those_who_wait_and_none_that_was_cancelled():
+    crew = Crew("test")
+    gate = crew.scheduler.gate()
+    gate.wake_one()  # nobody waits
+    woken = []
+
+    async def wait(name, scope):
+        with scope:
+            await gate.park()
+            woken.append(name)
+
+    scopes = [anyio.CancelScope() for _ in range(3)]
+    async with anyio.create_task_group() as group:
+        for name, scope in enumerate(scopes):
+            group.start_soon(wait, name, scope)
+            await anyio.sleep(1)
+        scopes[0].cancel()
+        gate.wake_one()
+        await anyio.sleep(1)
+
+        assert woken == [1]
+        scopes[2].cancel()
+        gate.wake_one()
+
+    assert woken == [1]
+
+
+async def test_a_child_that_is_cancelled_twice_is_interrupted_once():
+    events = []
+
+    async def work():
+        try:
+            await anyio.sleep_forever()
+        finally:
+            await anyio.sleep(1)
+            events.append("cleaned up")
+
+    async with Crew("test") as crew:
+        child = crew.spawn(work)
+        child.cancel()
+        child.cancel()
+        await crew.join(child)
+
+    assert events == ["cleaned up"]

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowpy import Flow, FlowClosedError, FlowError, SharedFlow, StateFlow
-from flowpy._broadcast import Cell
+from flowpy._broadcast import Cell, Derived
 from flowpy.testing import probe
 from tests.laws.probes import CALLBACK_KINDS, Boom
 
@@ -1261,3 +1261,35 @@ async def test_an_error_of_its_function_comes_to_who_asks():
 def test_a_derived_state_cannot_be_set(change):
     with pytest.raises(AttributeError, match="comes from map_state: it cannot be set"):
         change(StateFlow(0).map_state(abs))
+
+
+def test_a_derived_state_looks_again_where_a_thread_sets_a_root_meanwhile():
+    other = Cell(1)
+
+    class Watched(Cell):
+        """Has another thread set the other root just after this one was read."""
+
+        asked = False
+
+        def __hash__(self):
+            return id(self)
+
+        def __getattribute__(self, name):
+            if name == "value" and not type(self).asked:
+                type(self).asked = True
+                other.set(2)
+            return super().__getattribute__(name)
+
+    total = Derived(lambda a, b: (a, b), (other, Watched(10)))
+
+    assert total.read() == (2, 10)
+
+
+def test_a_derived_state_that_another_thread_has_just_computed_is_not_computed_again():
+    calls = []
+    root = Cell(1)
+    double = Derived(lambda n: calls.append(n) or 2 * n, (root,))
+    moment = double._moment()
+
+    assert double.read_at(moment) == double.read_at(moment) == 2
+    assert calls == [1]

@@ -78,7 +78,7 @@ async def switch(
     running: Child | None = None
     async with closing(source):
         if channel.over():
-            return  # pragma: no cover - before the first step: a race, tests/stress has it
+            return  # before the first step
         async for x in source:
             if running is not None:
                 await crew.stop(running)
@@ -106,8 +106,8 @@ async def exhaust(
         await run(x)
 
     async with closing(source):
-        if channel.over():  # before the first step
-            return  # pragma: no cover - a race: tests/stress has it
+        if channel.over():
+            return  # before the first step
         async for x in source:
             if channel.over():
                 return

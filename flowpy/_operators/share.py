@@ -133,10 +133,10 @@ class Hub(Generic[T]):
             return  # the last reader has stopped the child, whose cleanup may wait
         if self.readers or any(lane.awaited for lane in self.lanes):
             self.wake()
-        elif self._child is not None and not self.over:  # pragma: no branch - a race
+        elif self._child is not None and not self.over:
             self._forgotten = True
             self.wake()
-            if not self._child.resting:  # pragma: no branch - a race
+            if not self._child.resting:
                 self._crew.dismiss((self._child,))
 
     # What its child does:

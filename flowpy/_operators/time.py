@@ -181,7 +181,7 @@ async def timeout(
             channel.release()  # not before: nothing is pulled that was not asked for
             number += 1
         late = not channel.ended
-        if late and fallback is None:  # pragma: no branch - coverage misses the exit
+        if late and fallback is None:
             message = f"timeout: waited {seconds:g} s for item {number}, counted from 0"
             raise TimeoutError(message)
     if late and fallback is not None:

@@ -23,6 +23,7 @@ from flowpy._scheduler._protocol import (
     Task,
     is_for_good,
     protected,
+    wait_for_all,
 )
 from flowpy._scheduler.asyncio import AsyncioScheduler
 
@@ -41,6 +42,7 @@ __all__ = [
     "is_for_good",
     "protected",
     "run",
+    "wait_for_all",
     "wait_future",
 ]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from anyio import current_effective_deadline
+from anyio import CancelScope, current_effective_deadline
 
 if TYPE_CHECKING:
     from collections import deque
@@ -118,22 +119,6 @@ class Scheduler(Protocol):
         """
         ...
 
-    async def join(
-        self,
-        pending: Callable[[], object],
-        gate: Gate,
-        harden: Callable[[], object],
-        *,
-        hard: bool,
-    ) -> None:
-        """Wait until nothing is pending, which `gate` tells; never leave before.
-
-        Each cancellation meanwhile calls `harden`, and is raised at the end. One by a
-        scope of anyio or trio comes once. It is `hard` from the beginning if the caller
-        has been cancelled already.
-        """
-        ...
-
 
 _PROTECTED: list[Callable[..., Any]] = []
 
@@ -157,3 +142,37 @@ def protect_with(mark: Callable[[Callable[..., Any]], object]) -> None:
 def is_for_good() -> bool:
     """Tell whether a scope has cancelled the running task, as they do: for good."""
     return current_effective_deadline() == -inf
+
+
+@protected
+async def wait_for_all(
+    cancelled: type[BaseException],
+    pending: Callable[[], object],
+    gate: Gate,
+    harden: Callable[[], object],
+    *,
+    hard: bool,
+) -> None:
+    """Wait until nothing is pending, which `gate` tells; never leave before.
+
+    Each cancellation meanwhile, told by an error of the kind `cancelled`, calls
+    `harden`, and is raised at the end. One by a scope of anyio or trio comes once. It
+    is `hard` from the beginning if the caller has been cancelled already.
+    """
+    error: BaseException | None = None
+    shield = hard and is_for_good()
+    try:
+        while pending():
+            try:
+                # Entered and left within this call, against scopes, which cancel again
+                # and again; `asyncio.Task.cancel` still gets through.
+                with CancelScope(shield=True) if shield else nullcontext():
+                    await gate.park()
+            except cancelled as raised:
+                error = raised
+                shield = is_for_good()
+                harden()
+        if error is not None:
+            raise error
+    finally:
+        error = None  # or it and this frame would keep each other alive

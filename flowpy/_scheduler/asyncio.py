@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from flowpy._scheduler._protocol import is_for_good
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextvars import Context
-
-    from flowpy._scheduler._protocol import Gate
 
 _ALIVE: set[asyncio.Task[None]] = set()
 """The background tasks: a loop keeps only weak references to what it runs."""
@@ -64,9 +60,9 @@ class AsyncioGate:
             release(self.parked.popleft())
 
     def wake_one(self) -> None:
-        while self.parked:  # pragma: no branch - all cancelled: a race
+        while self.parked:
             future = self.parked.popleft()
-            if not future.done():  # pragma: no branch - cancelled: a race
+            if not future.done():
                 future.set_result(None)
                 return
 
@@ -101,9 +97,8 @@ class AsyncioTask:
         loop = asyncio.get_running_loop()
         # Not with `context=`, which not every task factory takes.
         self.key = context.run(loop.create_task, self._run(fn), name=name)
-        if (
-            not self.key.done()
-        ):  # pragma: no branch - but with eager tasks, from 3.12 on
+        eagerly = self.key.done()
+        if not eagerly:  # pragma: no branch - eager tasks came with 3.12
             _ALIVE.add(self.key)
             self.key.add_done_callback(self._forget)
 
@@ -135,7 +130,7 @@ class AsyncioTask:
             self._outer.cancel()
         else:
             self._spared = False
-            if not self._trying:  # pragma: no branch - a race: tests/stress has it
+            if not self._trying:
                 self._trying = True
                 self._cancel_once(LOOKS)
 
@@ -201,32 +196,3 @@ class AsyncioScheduler:
 
     def current_task(self) -> object:
         return asyncio.current_task()
-
-    async def join(
-        self,
-        pending: Callable[[], object],
-        gate: Gate,
-        harden: Callable[[], object],
-        *,
-        hard: bool,
-    ) -> None:
-        cancelled: asyncio.CancelledError | None = None
-        shield = hard and is_for_good()
-        try:
-            while pending():
-                try:
-                    if not shield:
-                        await gate.park()
-                        continue
-                    # Entered and left within this call, against the scopes of anyio,
-                    # which cancel again and again; `Task.cancel` still gets through.
-                    with anyio.CancelScope(shield=True):
-                        await gate.park()
-                except asyncio.CancelledError as error:
-                    cancelled = error
-                    shield = is_for_good()
-                    harden()
-            if cancelled is not None:
-                raise cancelled
-        finally:
-            cancelled = None  # or it and this frame would keep each other alive

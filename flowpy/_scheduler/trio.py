@@ -18,13 +18,11 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from flowpy._scheduler._protocol import is_for_good, protect_with
+from flowpy._scheduler._protocol import protect_with
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextvars import Context
-
-    from flowpy._scheduler._protocol import Gate
 
 protect_with(enable_ki_protection)
 
@@ -60,7 +58,7 @@ class TrioGate:
 
     @enable_ki_protection
     def wake_one(self) -> None:
-        if self.parked:  # pragma: no branch - nobody waits: a race
+        if self.parked:
             reschedule(self.parked.popleft())
 
 
@@ -139,7 +137,7 @@ class TrioTask:
     @enable_ki_protection
     def _cancel_once(self) -> None:
         """Cancel it, now or as soon as it waits where it has no shield of its own."""
-        if not self._watched:  # pragma: no branch - a race: tests/stress has it
+        if not self._watched:
             self._watched = True
             watch = Watch(self)
             add_instrument(watch)
@@ -194,28 +192,3 @@ class TrioScheduler:
 
     def current_task(self) -> object:
         return trio.lowlevel.current_task()
-
-    @enable_ki_protection
-    async def join(
-        self,
-        pending: Callable[[], object],
-        gate: Gate,
-        harden: Callable[[], object],
-        *,
-        hard: bool,
-    ) -> None:
-        cancelled: trio.Cancelled | None = None
-        shield = hard and is_for_good()
-        try:
-            while pending():
-                try:
-                    with trio.CancelScope(shield=shield):
-                        await gate.park()
-                except trio.Cancelled as error:
-                    cancelled = error
-                    shield = is_for_good()
-                    harden()
-            if cancelled is not None:
-                raise cancelled
-        finally:
-            cancelled = None  # or it and this frame would keep each other alive

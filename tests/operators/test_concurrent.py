@@ -145,6 +145,46 @@ async def test_of_two_calls_that_fail_the_first_in_line_wins_and_has_a_note():
     assert any("in stage 1 of Flow.of(0, 1).map(" in note for note in first.__notes__)
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_what_a_cancelled_call_raises_is_noted_on_the_error(ordered):
+    first, late = Boom("first"), Boom("late")
+
+    async def work(item):
+        if item == 0:
+            await anyio.sleep(1)
+            raise first
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise late
+
+    with pytest.raises(Boom) as caught:
+        await Flow.of(0, 1).map(work, concurrency=2, ordered=ordered).collect()
+
+    assert caught.value is first
+    assert any("late" in note for note in first.__notes__)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_what_a_call_raises_that_nobody_waits_for_is_dropped(ordered):
+    ended = []
+
+    async def work(item):
+        if item == 0:
+            await anyio.sleep(1)
+            return item
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.append(item)
+            raise Boom
+
+    flow = Flow.of(0, 1).map(work, concurrency=2, ordered=ordered)
+
+    assert await flow.first() == 0
+    assert ended == [1]
+
+
 async def test_the_first_error_wins_where_there_is_no_order():
     first, second = Boom("first"), Boom("second")
 

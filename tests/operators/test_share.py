@@ -516,3 +516,18 @@ async def test_a_group_that_is_dropped_during_cleanup_does_not_interrupt_it():
         tasks.start_soon(drop)
 
     assert events == ["dropped", "closed"]
+
+
+@shared
+async def test_a_part_that_is_gone_ends_a_collection_that_waits_for_it(apply):
+    source = Source(*range(1000))
+    one, two = apply(Flow(source.generator))
+
+    assert await one.first() in {0, 1}
+    await anyio.sleep(1)
+    assert source.opened > source.closed  # the other part is full, and may yet be read
+    del one, two
+    gc.collect()
+    await anyio.sleep(1)
+
+    assert source.is_closed

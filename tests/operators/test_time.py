@@ -549,6 +549,32 @@ async def test_explain_tells_which_of_them_run_tasks():
     assert "in tasks of their own: 0-3, 4, 5; in the collecting task: 6" in text
 
 
+# ------------------------------------------------------------ while the reader is busy
+
+
+@pytest.mark.parametrize("trailing", [False, True])
+@pytest.mark.parametrize("how", ["debounce", "throttle"])
+async def test_an_error_that_comes_while_the_reader_is_busy_is_raised_after_it(
+    how, trailing
+):
+    make = {
+        "debounce": lambda a: a.debounce(1),
+        "throttle": lambda a: a.throttle(1, trailing=trailing),
+    }[how]
+    first = "-" if how == "debounce" else ""
+
+    await assert_marbles(make, "a--#", expected=f"{first}a----#", pause=5)
+
+
+async def test_debounce_closes_an_item_that_waits_for_a_reader_who_leaves():
+    source = Source(1, 2, 3)
+    flow = Flow(source.generator).pace(1, 2).debounce(1)
+
+    assert await flow.on_each(lambda _: anyio.sleep(5)).first() == 1
+    assert source.is_closed
+    assert source.pulled == 2
+
+
 # ------------------------------------------------------------------- against a model
 
 

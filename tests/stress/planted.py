@@ -14,10 +14,9 @@ from flowpy import _crew, _iterating
 from flowpy._broadcast import Reader
 from flowpy._crew import Channel, Child, Crew, Queue
 from flowpy._operators import buffer, hot
-from flowpy._scheduler.asyncio import AsyncioScheduler, AsyncioTask
-from flowpy._scheduler.trio import TrioScheduler, TrioTask
+from flowpy._scheduler.asyncio import AsyncioTask
+from flowpy._scheduler.trio import TrioTask
 
-SCHEDULERS = (AsyncioScheduler, TrioScheduler)
 TASKS = (AsyncioTask, TrioTask)
 
 
@@ -35,22 +34,20 @@ def upstream_is_not_closed(monkeypatch):
 def children_are_not_awaited(monkeypatch):
     """The stage goes on while its children still clean up."""
 
-    async def join(self, *args, **kwargs):
+    async def wait_for_none(*args, **kwargs):
         return None
 
-    for scheduler in SCHEDULERS:
-        monkeypatch.setattr(scheduler, "join", join)
+    monkeypatch.setattr(_crew, "wait_for_all", wait_for_none)
 
 
 def the_wait_is_not_shielded(monkeypatch):
     """A cancellation cuts the wait for the children short."""
 
-    async def join(self, pending, gate, harden, *, hard):
+    async def wait_bare(cancelled, pending, gate, harden, *, hard):
         while pending():
             await gate.park()
 
-    for scheduler in SCHEDULERS:
-        monkeypatch.setattr(scheduler, "join", join)
+    monkeypatch.setattr(_crew, "wait_for_all", wait_bare)
 
 
 def children_are_not_cancelled(monkeypatch):
