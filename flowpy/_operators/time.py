@@ -180,11 +180,11 @@ async def timeout(
             yield channel.items.popleft()
             channel.release()  # not before: nothing is pulled that was not asked for
             number += 1
-        late = not channel.ended
-        if late and fallback is None:
+        if channel.ended:
+            return
+        if fallback is None:  # pragma: no branch - CPython names another line after it
             message = f"timeout: waited {seconds:g} s for item {number}, counted from 0"
             raise TimeoutError(message)
-    if late and fallback is not None:
-        async with closing(aiter(fallback)) as items:
-            async for y in items:
-                yield y
+    async with closing(aiter(fallback)) as items:
+        async for y in items:
+            yield y

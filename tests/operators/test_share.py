@@ -531,3 +531,28 @@ async def test_a_part_that_is_gone_ends_a_collection_that_waits_for_it(apply):
     await anyio.sleep(1)
 
     assert source.is_closed
+
+
+@shared
+async def test_a_source_that_drops_the_last_part_as_it_ends_has_ended(apply):
+    events, kept = [], []
+
+    @flow
+    async def source():
+        try:
+            yield 1
+            yield 2
+            await anyio.sleep(1)
+            kept.clear()
+            gc.collect()
+        finally:
+            events.append("closed")
+
+    one, two = apply(source())
+    kept.append(two)
+    del two
+
+    assert await one.first() in {1, 2}
+    assert events == []
+    await anyio.sleep(2)
+    assert events == ["closed"]
