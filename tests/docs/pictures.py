@@ -181,7 +181,7 @@ def _shifted(timeline: Timeline, frames: int) -> Iterable[Event]:
 
 # ------------------------------------------------------------------------- the files
 
-INTRODUCTION = f"""# Marble pictures
+INTRODUCTION = """# Marble pictures
 
 Each picture is a run: the text in the box was executed in virtual time, and what came in
 and what came out was written down. The tests assert each of them on asyncio and trio, and
@@ -195,7 +195,20 @@ one below the other. `[a b]` is a list, a pill around items a tuple. A grey band
 reader at work on an item. What `pages(a)` gives is what the function `pages` made of item
 a, and so with others.
 
-These pictures are drawn by `{COMMAND}`, from the table in `tests/docs/marbles.py`.
+The picture of `debounce` below, as a test of your own would say it:
+
+```python
+from flowpy.testing import assert_marbles
+
+await assert_marbles(
+    lambda source: {call},
+    "{source}",
+    expected="{expected}",
+)
+```
+
+`flowpy.testing` has the notation. `{command}` draws these pictures, from
+the table in `tests/docs/marbles.py`.
 """
 
 
@@ -205,7 +218,9 @@ def picture(case: Case) -> str:
 
 def gallery() -> str:
     """Return the page that shows all pictures."""
-    parts = [INTRODUCTION]
+    first = next(case for case in CASES if case.name == "debounce")
+    told = {"call": first.call, "expected": first.expected, **first.inputs}
+    parts = [INTRODUCTION.format(command=COMMAND, **told)]
     for title, cases in SECTIONS.items():
         parts.append(f"## {title}\n")
         for operator, of_it in groupby(cases, key=attrgetter("operator")):
