@@ -91,8 +91,8 @@ def emitting(shared: Any, rows: Rows) -> Flow[Any]:
     return rows["emit"].on_each(shared.emit).on_completion(lambda _: shared.close())
 
 
-SECTIONS: dict[str, list[Case]] = {
-    "Start": [
+SECTIONS: dict[str, list[Case]] = {  # as in `_flow.py`
+    "Starting a flow": [
         Case(
             "interval",
             "Flow.interval(3, delay=1)",
@@ -386,7 +386,7 @@ SECTIONS: dict[str, list[Case]] = {
             name="timeout-fallback",
         ),
     ],
-    "Errors": [
+    "Errors and life cycle": [
         Case(
             "catch",
             "source.catch(handler=lambda error: other)",

@@ -224,7 +224,8 @@ def gallery() -> str:
     for title, cases in SECTIONS.items():
         parts.append(f"## {title}\n")
         for operator, of_it in groupby(cases, key=attrgetter("operator")):
-            parts.append(f"### {operator}\n\n{sentence(operator)}\n")
+            link = f"[Reference]({reference(title, operator)})"
+            parts.append(f"### {operator}\n\n{sentence(operator)} {link}\n")
             parts += [f"{shown(case)}\n" for case in of_it]
     return "\n".join(parts)
 
@@ -233,6 +234,13 @@ def sentence(operator: str) -> str:
     """Return the first sentence of an operator's documentation."""
     documented = getattr(Flow, operator, None) or getattr(flowpy, operator)
     return (getdoc(documented) or "").partition("\n")[0]
+
+
+def reference(section: str, operator: str) -> str:
+    """Return where the site documents an operator: `docs/build.py` writes that page."""
+    method = f"flow-{section.lower().replace(' ', '-')}"
+    page = method if hasattr(Flow, operator) else "hot-flows"
+    return f"reference/{page}.md#{operator}"
 
 
 def shown(case: Case, folder: str = "marbles") -> str:

@@ -114,13 +114,9 @@ def names(page):
 
 
 @pytest.mark.parametrize(("theirs", "answer", "note"), ROWS)
-def test_every_row_has_an_answer_or_says_why_not(theirs, answer, note):
+def test_every_name_has_an_answer_that_exists_or_a_reason(theirs, answer, note):
     assert theirs
     assert CODE.search(answer) or (answer == NONE and note)
-
-
-@pytest.mark.parametrize(("theirs", "answer", "note"), ROWS)
-def test_every_answer_exists_with_these_parameters(theirs, answer, note):
     for code in CODE.findall(answer):
         resolved(code)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from flowpy import Flow
+from flowpy import Flow, _flow
 from flowpy._operator import Operator
 from flowpy._operators import (
     buffer,
@@ -23,11 +24,13 @@ from flowpy._operators import (
 from flowpy.testing import Event, diagram
 from tests.docs import pictures
 from tests.docs.drawing import COLOURS, OverlapError, Picture, Row, colour, drawn
-from tests.docs.marbles import CASES
+from tests.docs.marbles import CASES, SECTIONS
 
 pytestmark = pytest.mark.anyio
 
 README = pictures.ROOT / "README.md"
+TITLE = re.compile(r"    # -{8,} (.+)")
+METHOD = re.compile(r"    def (\w+)\(")
 SVG = "{http://www.w3.org/2000/svg}"
 OUTDATED = (
     "{} is not what it should be now. Where that is meant, write it anew, and see "
@@ -46,16 +49,9 @@ async def test_the_chain_does_what_the_table_says(case):
 
 
 @each_case
-async def test_the_picture_shows_what_happens_now(case):
+async def test_the_picture_shows_what_happens_which_is_what_the_table_says(case):
     picture = await pictures.played(case)
     path = pictures.FOLDER / f"{case.name}.svg"
-
-    assert path.read_text(encoding="utf-8") == drawn(picture), OUTDATED.format(path)
-
-
-@each_case
-async def test_being_watched_changes_nothing(case):
-    picture = await pictures.played(case)
 
     for row, who in zip(
         picture.outputs, pictures.listeners(case).values(), strict=True
@@ -63,6 +59,7 @@ async def test_being_watched_changes_nothing(case):
         text = diagram(who.expected, values=case.values, errors=case.errors)
         wanted = [Event(e.frame + who.at, e.kind, e.value) for e in text.events]
         assert [e for e in wanted if e.kind != "stop"] == row.events[1:]
+    assert path.read_text(encoding="utf-8") == drawn(picture), OUTDATED.format(path)
 
 
 async def test_a_picture_is_drawn_from_a_run_not_from_what_is_expected():
@@ -105,6 +102,19 @@ def test_every_operator_whose_meaning_lies_in_time_has_a_picture(module):
 
     assert public
     assert public <= {case.operator for case in CASES}
+
+
+def test_pictures_stand_in_the_sections_of_their_operators():
+    title, sections = "", {}
+    for line in Path(_flow.__file__).read_text(encoding="utf-8").splitlines():
+        if mark := TITLE.match(line):
+            title = mark[1].capitalize()
+        elif method := METHOD.match(line):
+            sections[method[1]] = title
+
+    for section, cases in SECTIONS.items():
+        names = {case.operator for case in cases}
+        assert {sections.get(name, "Hot flows") for name in names} == {section}
 
 
 # ----------------------------------------------------------------------- the drawing
