@@ -7,7 +7,6 @@ have between their tasks is in `_crew`.
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future
 from contextvars import ContextVar
 from functools import partial
 from threading import get_ident
@@ -19,6 +18,7 @@ from flowpy._scheduler import protected
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
 
     from flowpy._crew import Crew
     from flowpy._scheduler import Gate
@@ -142,6 +142,8 @@ class Channel(Generic[T_contra]):
                 "thread; use await channel.send(...) or channel.try_send(...)"
             )
             raise RuntimeError(message)
+        from concurrent.futures import Future  # noqa: PLC0415 - slow to import
+
         sent: Future[None] = Future()
         try:
             self._call(partial(self._take_in, item, sent))

@@ -7,9 +7,6 @@ to the operator that does the work, in the file of `_operators/` that its sectio
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
-from concurrent.futures import Executor
-from logging import INFO
-from random import Random
 from types import NoneType
 from typing import (
     TYPE_CHECKING,
@@ -19,15 +16,13 @@ from typing import (
     Never,
     ParamSpec,
     TypeGuard,
+    TypeVar,
     cast,
     get_args,
     overload,
 )
 
-from typing_extensions import TypeIs, TypeVar
-
 from flowpy import _sources as sources
-from flowpy._blocking import iterate_blocking
 from flowpy._callbacks import Remote, equals, is_async, itself
 from flowpy._chain import Chain, Stages, Values
 from flowpy._checks import (
@@ -59,7 +54,7 @@ from flowpy._operators import (
     transform,
 )
 from flowpy._terminals import Terminals
-from flowpy._types import MISSING
+from flowpy._types import INFO, MISSING
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -68,7 +63,12 @@ if TYPE_CHECKING:
         Coroutine,
         Generator,
     )
+    from concurrent.futures import Executor
     from contextlib import AbstractAsyncContextManager
+    from random import Random
+
+    from typing_extensions import TypeIs
+    from typing_extensions import TypeVar as TypeVarWithDefault
 
     from flowpy._hot import SharedFlow, StateFlow
     from flowpy._operator import Operator
@@ -97,7 +97,10 @@ U = TypeVar("U")
 U2 = TypeVar("U2")
 U3 = TypeVar("U3")
 U4 = TypeVar("U4")
-V = TypeVar("V", default=Never)
+if TYPE_CHECKING:
+    V = TypeVarWithDefault("V", default=Never)
+else:
+    V = TypeVar("V")  # a default is for type checkers; Python knows it from 3.13 on
 P = ParamSpec("P")
 
 
@@ -418,6 +421,8 @@ class Flow(Terminals[T_co], Generic[T_co]):
         check_type("ordered", ordered, bool)
         check_optional_callable("on_error", on_error)
         if on is not None:
+            from concurrent.futures import Executor  # noqa: PLC0415 - slow to import
+
             check_type("on", on, Executor)
             if is_async(fn):
                 message = f"fn must be a plain function for `on` to run it; got {fn!r}"
@@ -2153,7 +2158,10 @@ class Flow(Terminals[T_co], Generic[T_co]):
             check_callable("on", on)
         else:
             check_error_types("on", on)
-        check_type("jitter", jitter, bool, Random)
+        if not isinstance(jitter, bool):
+            from random import Random  # noqa: PLC0415 - slow to import
+
+            check_type("jitter", jitter, bool, Random)
         return self._then(
             recover.retry,
             times,
@@ -2352,6 +2360,8 @@ class Flow(Terminals[T_co], Generic[T_co]):
 
         Source: flowpy's own.
         """
+        from flowpy._blocking import iterate_blocking  # noqa: PLC0415 - few need it
+
         return iterate_blocking(self.open, backend)
 
     def launch_in(self, task_group: AnyTaskGroup) -> Job:

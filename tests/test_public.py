@@ -59,6 +59,29 @@ print(sorted(extras & set(sys.modules)))
     assert done.stdout == "[]\n"
 
 
+def test_importing_flowpy_loads_no_event_loop_and_no_compiler():
+    code = """
+import sys
+import anyio
+before = {*sys.modules}
+import flowpy
+late = {
+    "asyncio", "concurrent.futures", "dataclasses", "datetime", "logging", "pickle",
+    "random", "trio", "typing_extensions", "flowpy._blocking", "flowpy._compiler",
+}
+print(sorted(late & ({*sys.modules} - before)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+
+    assert done.stdout == "[]\n"
+
+
 def test_help_reads_like_the_documentation(capsys):
     import_module("pydoc").help("flowpy.Flow.chunked")
 
