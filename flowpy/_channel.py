@@ -186,7 +186,7 @@ class Channel(Generic[T_contra]):
 
     # For the stage:
 
-    async def run(self, produce: Callable[[], Awaitable[object]]) -> None:
+    async def _run(self, produce: Callable[[], Awaitable[object]]) -> None:
         """Have a function feed the flow; what it sends in vain is no error."""
         _PRODUCING.set(self)
         try:
@@ -209,19 +209,19 @@ class Channel(Generic[T_contra]):
             return self._closed
         return isinstance(error, _crew.Gone)
 
-    def take(self) -> Any:
+    def _take(self) -> Any:
         """Return the first item, and let who waits for room go on."""
         item = self._feed.take()
         while self._waiting and len(self._feed.items) < self._feed.ahead:
             self._take_in(*self._waiting.popleft())
         return item
 
-    async def more(self) -> bool:
+    async def _more(self) -> bool:
         """Wait until an item is there; False at the end."""
         return bool(self._feed.items) or await self._feed.more()
 
     @protected
-    def end(self) -> None:
+    def _end(self) -> None:
         """Refuse all that threads still want to send."""
         self._ended = True
         while self._waiting:

@@ -36,7 +36,7 @@ class Job:
         """Wait until the collection has ended, however it does."""
         await self._ended.wait()
 
-    async def run(self, collect: Callable[[], Coroutine[object, object, None]]) -> None:
+    async def _run(self, collect: Callable[[], Coroutine[object, object, None]]) -> None:
         """Collect in the running task."""
         try:
             with self._scope:
@@ -44,7 +44,7 @@ class Job:
         finally:
             self._ended.set()
 
-    def end(self, task: object) -> None:
+    def _end(self, task: object) -> None:
         """Take note that its task has ended, which may not have begun."""
         self._ended.set()
 
@@ -58,9 +58,9 @@ def launch(
     job = Job(name)
 
     async def run() -> None:
-        await job.run(collect)
+        await job._run(collect)
 
-    start(task_group, run, job.end)
+    start(task_group, run, job._end)
     return job
 
 
