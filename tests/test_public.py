@@ -66,8 +66,8 @@ import anyio
 before = {*sys.modules}
 import flowpy
 late = {
-    "asyncio", "concurrent.futures", "dataclasses", "datetime", "logging", "pickle",
-    "random", "trio", "typing_extensions", "flowpy._blocking", "flowpy._compiler",
+    "asyncio", "concurrent.futures", "datetime", "logging", "pickle", "random", "trio",
+    "typing_extensions", "flowpy._blocking", "flowpy._compiler",
 }
 print(sorted(late & ({*sys.modules} - before)))
 """
