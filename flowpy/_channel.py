@@ -77,6 +77,21 @@ class Channel(Generic[T_contra]):
 
     Its methods are called by tasks and callbacks of the event loop that collects the
     flow; from other threads, only `send_from_thread` and `close`.
+
+    Shape: the items of the flow, in the order in which they were put in. Holds at most
+        the `capacity` that `channel_flow` was given.
+
+    Example:
+        >>> @channel_flow
+        ... async def letters(channel):
+        ...     await channel.send("a")
+        ...     channel.try_send("b")  # in another thread: channel.send_from_thread("b")
+        ...     channel.close()
+        ...     await channel.wait_closed()
+        >>> run(letters().to_list)
+        ['a', 'b']
+
+    Source: Kotlin Flow `callbackFlow` and its `ProducerScope`.
     """
 
     __slots__ = (
@@ -107,6 +122,9 @@ class Channel(Generic[T_contra]):
     async def send(self, item: T_contra) -> None:
         """Put an item in, once there is room for it.
 
+        Args:
+            item: Of whatever kind, None included.
+
         Raises:
             FlowClosedError: while running, if the channel is closed. In the function
                 that feeds the flow it ends that function, and not the flow with an
@@ -125,14 +143,23 @@ class Channel(Generic[T_contra]):
                 raise _crew.Gone
 
     def try_send(self, item: T_contra) -> bool:
-        """Put an item in if there is room for it; else, or if it is closed, False."""
+        """Put an item in if there is room for it; tell whether it was.
+
+        A channel that has been closed has no room. No error of its own.
+
+        Args:
+            item: Of whatever kind, None included.
+        """
         return self._feed.offer(item)
 
     def send_from_thread(self, item: T_contra) -> None:
         """Put an item in from another thread, which waits until there is room for it.
 
+        Args:
+            item: Of whatever kind, None included.
+
         Raises:
-            FlowClosedError: if the flow has ended, or ends meanwhile.
+            FlowClosedError: at the call, if the flow has ended, or ends meanwhile.
             RuntimeError: at the call, in the thread of the event loop, which it would
                 block for ever.
         """
@@ -180,7 +207,8 @@ class Channel(Generic[T_contra]):
         """Wait until the channel is closed: by `close`, or since the collector left.
 
         The function that feeds the flow may then clean up and return: it is cancelled
-        no more, unless the collector itself is, and then where it awaits again.
+        no more, unless the collector itself is, and then where it awaits again. No
+        error of its own.
         """
         await self._feed.closed()
 

@@ -164,7 +164,10 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def of(*items: Any) -> Flow[Any]:
         """Make a flow of the given items.
 
-        Shape: n items out, in order.
+        Args:
+            items: Of whatever kind, None included.
+
+        Shape: n items out, in order. No error of its own.
 
         Example:
             >>> run(Flow.of(1, None, 2).to_list)
@@ -178,7 +181,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def empty() -> Flow[Never]:
         """Make a flow that ends at once.
 
-        Shape: 0 items out.
+        Shape: 0 items out. No error of its own.
 
         Example:
             >>> run(Flow.empty().to_list)
@@ -192,7 +195,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def never() -> Flow[Never]:
         """Make a flow that gives nothing and does not end.
 
-        Shape: 0 items out; waits until it is cancelled.
+        Shape: 0 items out; waits until it is cancelled. No error of its own.
 
         Example:
             >>> print(Flow.never().on_start(print))
@@ -559,7 +562,8 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def pairwise(self) -> Flow[tuple[T_co, T_co]]:
         """Pair each item with the one before it.
 
-        Shape: n items in, n - 1 tuples `(before, item)` out. Holds 1 item.
+        Shape: n items in, n - 1 tuples `(before, item)` out. Holds 1 item. No error of
+            its own.
 
         Example:
             >>> run(Flow.of(1, 4, 9).pairwise().map(lambda p: p[1] - p[0]).to_list)
@@ -772,7 +776,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def filter_not_none(self: Flow[S | None]) -> Flow[S]:
         """Pass on the items that are not None.
 
-        Shape: n items in, 0..n out, in order.
+        Shape: n items in, 0..n out, in order. No error of its own.
 
         Example:
             >>> run(Flow.of(1, None, 0).filter_not_none().to_list)
@@ -1398,7 +1402,10 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def start_with(self, *items: U) -> Flow[T_co | U]:
         """Give `items`, then those of this flow.
 
-        Shape: the given items first, before anything is pulled.
+        Args:
+            items: Of whatever kind, None included.
+
+        Shape: the given items first, before anything is pulled. No error of its own.
 
         Example:
             >>> run(Flow.of(2, 3).start_with(0, 1).to_list)
@@ -1411,7 +1418,10 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def end_with(self, *items: U) -> Flow[T_co | U]:
         """Give the items of this flow, then `items`.
 
-        Shape: the given items last, after a normal end only.
+        Args:
+            items: Of whatever kind, None included.
+
+        Shape: the given items last, after a normal end only. No error of its own.
 
         Example:
             >>> run(Flow.of(0, 1).end_with(2).to_list)
@@ -1734,7 +1744,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
             slow reader a---c---d|
 
         Shape: n items in, 1..n out, in order; the last one is among them. Upstream
-            never waits. Holds 1 item, runs 1 task.
+            never waits. Holds 1 item, runs 1 task. No error of its own.
 
         Example:
             >>> run(Flow(range(5)).conflate().to_list)
@@ -2271,7 +2281,10 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def if_empty(self, *items: U) -> Flow[T_co | U]:
         """Give `items` if the flow ends without one of its own.
 
-        Shape: n items in, the same n out, or the given ones.
+        Args:
+            items: Of whatever kind, None included.
+
+        Shape: n items in, the same n out, or the given ones. No error of its own.
 
         Example:
             >>> run(Flow([]).if_empty("none").to_list)
@@ -2322,7 +2335,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
                 async for x in items:
                     break
 
-        Shape: the items, in order; one collection.
+        Shape: the items, in order; one collection. No error of its own.
 
         Example:
             >>> async def main():

@@ -791,7 +791,10 @@ def is_of_leaving(error: Exception) -> bool:
 
 
 class WebSocket(Protocol):
-    """What is wanted of a websocket: its ASGI messages. Starlette's has them."""
+    """What is wanted of a websocket: its ASGI messages. Starlette's has them.
+
+    Source: ASGI 3, "WebSocket Connection Scope".
+    """
 
     async def receive(self) -> Message:
         """Wait for the next message of the client."""
