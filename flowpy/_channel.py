@@ -85,7 +85,9 @@ class Channel(Generic[T_contra]):
         >>> @channel_flow
         ... async def letters(channel):
         ...     await channel.send("a")
-        ...     channel.try_send("b")  # in another thread: channel.send_from_thread("b")
+        ...     channel.try_send(
+        ...         "b"
+        ...     )  # in another thread: channel.send_from_thread("b")
         ...     channel.close()
         ...     await channel.wait_closed()
         >>> run(letters().to_list)
