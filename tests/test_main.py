@@ -464,7 +464,7 @@ def test_a_file_that_may_not_be_read_is_refused(files, monkeypatch, capsys):
 
 def test_a_backend_that_is_not_installed_is_refused(monkeypatch, capsys):
     monkeypatch.setattr(
-        "flowpy._scheduler.find_spec", lambda name: None if name == "trio" else name
+        "importlib.util.find_spec", lambda name: None if name == "trio" else name
     )
 
     assert main(["--backend", "trio", "lines"]) == 2
