@@ -30,7 +30,7 @@ def test_a_block_that_prints_something_else_fails(monkeypatch, tmp_path):
     example.namespace["f"] = one
     runs = virtual(monkeypatch, "asyncio")
 
-    with pytest.raises(AssertionError, match=r"wrong\.md:1 prints this"):
+    with pytest.raises(AssertionError, match=r"wrong\.md:1 prints\n1\n"):
         check_block(example, runs)
 
 
@@ -40,7 +40,7 @@ def test_a_block_that_prints_what_is_not_shown_fails(monkeypatch, tmp_path):
     (example,) = page(path)
     runs = virtual(monkeypatch, "asyncio")
 
-    with pytest.raises(AssertionError, match=r"wrong\.md:1 prints this"):
+    with pytest.raises(AssertionError, match=r"wrong\.md:1 prints\n1\n"):
         check_block(example, runs)
 
 

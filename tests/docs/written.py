@@ -143,8 +143,10 @@ def check_block(example: Example, runs: Runs) -> None:
         runs.run_code(compiled(source, example.path, "exec"), example.namespace)
 
     if ENABLED or "fused" not in block.words:
+        printed = output.getvalue()
         where = f"{example.path}:{example.line}"
-        assert output.getvalue() == block.printed, f"the block at {where} prints this"
+        message = f"the block at {where} prints\n{printed}and should print\n{block.printed}"
+        assert printed == block.printed, message
 
 
 class Awaiting(DocTestEvaluator):
