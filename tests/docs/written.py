@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from doctest import Example as Prompt
 from functools import partial
 from io import StringIO
+from itertools import zip_longest
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -110,8 +111,7 @@ class Block:
 def blocks(document: Document) -> Iterator[Region]:
     """Find the blocks of Python of a page: a parser of sybil."""
     regions = list(CODE(document))
-    after: list[Region | None] = [*regions[1:], None]
-    for region, follower in zip(regions, after, strict=True):
+    for region, follower in zip_longest(regions, regions[1:]):
         if region.lexemes["language"] != "python":
             continue
         printed = ""
@@ -145,7 +145,9 @@ def check_block(example: Example, runs: Runs) -> None:
     if ENABLED or "fused" not in block.words:
         printed = output.getvalue()
         where = f"{example.path}:{example.line}"
-        message = f"the block at {where} prints\n{printed}and should print\n{block.printed}"
+        message = (
+            f"the block at {where} prints\n{printed}and should print\n{block.printed}"
+        )
         assert printed == block.printed, message
 
 
