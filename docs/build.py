@@ -46,6 +46,7 @@ FIRST = (
     ("Home", "index.md"),
     ("Tutorial", "tutorial.md"),
     ("How to", "how-to"),
+    ("Marble pictures", "marbles.md"),
     ("Explanation", "explanation"),
     ("Reference", "reference"),
     ("Coming from", "coming-from"),
