@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.docs.written import check_block, page, virtual
 
 ROOT = Path(__file__).parents[2]
+OPENING = re.compile(r"^ *```(.*)$", re.MULTILINE)
 PAGES = [ROOT / "README.md", *sorted(ROOT.joinpath("docs").rglob("*.md"))]
 
 
@@ -21,6 +23,17 @@ def test_blocks_print_what_the_page_says(path, backend, monkeypatch, tmp_path):
     runs = virtual(monkeypatch, backend)
     for example in page(path):
         check_block(example, runs)
+
+
+def test_a_block_is_executed_or_says_why_not():
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        openings = list(OPENING.finditer(text))[::2]  # the others close blocks
+        for opening in openings:
+            where = f"{path}:{text.count(chr(10), 0, opening.start()) + 1}"
+            assert opening[1] in ("bash", "python", "py", "text"), where
+            excused = text[: opening.start()].rstrip().endswith("-->")
+            assert excused or opening[1] != "py", where
 
 
 def test_a_block_that_prints_something_else_fails(monkeypatch, tmp_path):
