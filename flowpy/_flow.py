@@ -303,7 +303,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
             ...     for word in ("a", "b", "c"):
             ...         queue.put_nowait(word)
             ...     return await Flow.from_queue(queue).take(2).to_list()
-            >>> run(main)
+            >>> run(main, backend="asyncio")
             ['a', 'b']
 
         Source: Kotlin Flow `consumeAsFlow`, but the queue is left open.
@@ -2435,9 +2435,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
 
         Example:
             >>> shared = Flow.of(1, 2).on_start(lambda: print("once")).share()
-            >>> run(shared.merge(shared).to_list)
+            >>> run(shared.zip(shared).to_list)
             once
-            [1, 1, 2, 2]
+            [(1, 1), (2, 2)]
 
         Source: RxJS `share`; Kotlin Flow has `shareIn` only.
         """

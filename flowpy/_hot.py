@@ -678,10 +678,15 @@ def while_subscribed(
         >>> async def main():
         ...     async with anyio.create_task_group() as group:
         ...         ticks = Flow.interval(1).share_in(group, started=while_subscribed())
-        ...         print(await ticks.take(2).to_list(), await ticks.take(2).to_list())
+        ...         print(await ticks.take(2).to_list())
+        ...         print(await ticks.take(2).to_list())  # comes before it stops
+        ...         await anyio.sleep(5)
+        ...         print(await ticks.take(2).to_list())
         ...         group.cancel_scope.cancel()
         >>> run(main)
-        [0, 1] [0, 1]
+        [0, 1]
+        [2, 3]
+        [0, 1]
 
     Source: Kotlin Flow `SharingStarted.WhileSubscribed`.
     """
