@@ -18,6 +18,7 @@ import sys
 import time
 from base64 import b64decode
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from http.client import HTTPConnection
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import count, pairwise
@@ -35,7 +36,12 @@ ARGUMENTS = {"stock_ticker": ["--period", "1e-6"]}
 """What to call a program with, so that it doesn't last."""
 
 SERVERS = {"chat_room", "dashboard", "sse_ticker"}
-"""Programs that run until they are stopped."""
+"""Programs that run until they are stopped, and print where their page is."""
+
+OTHERS = {
+    "periodic_job",
+}
+"""Programs whose tests stand at the end of this file."""
 
 PRINTED = {
     "log_watcher": """\
@@ -102,7 +108,7 @@ def test_every_example_is_run_here_and_listed_in_their_readme():
     names = {path.stem for path in (ROOT / "examples").glob("*.py")}
     readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
 
-    assert set(PRINTED) | SERVERS == names
+    assert set(PRINTED) | SERVERS | OTHERS == names
     assert {name for name in names if f"`{name}.py`" in readme} == names
 
 
@@ -668,3 +674,78 @@ def test_chat_room_asks_for_a_name_and_comes_back_by_itself(room, browser):
 
     assert browser.evaluate("document.querySelectorAll('#said li').length") == 1
     assert browser.evaluate("document.querySelector('#state').innerText") == "2 here"
+
+
+@contextmanager
+def running(*command):
+    """Run Python with these arguments; it is stopped at the latest at the end."""
+    program = subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        cwd=ROOT,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        yield program
+    finally:
+        program.kill()
+        program.communicate()
+
+
+# --------------------------------------------------------------------- periodic_job
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to catch")
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_periodic_job_ends_its_run_and_cleans_up_on_sigterm(tmp_path, backend):
+    lock = tmp_path / "free_space.lock"
+    options = [tmp_path, "--every", "0.1", "--backend", backend]
+
+    with running("-W", "error", path_of("periodic_job"), *options) as program:
+        before = program.stdout.readline()
+        locked = lock.exists()
+        program.terminate()
+        after, errors = program.communicate(timeout=5)
+
+    assert before == "run 0 begins\n"
+    assert after.splitlines() == [
+        "SIGTERM: no more runs, but for the one under way",
+        "run 0 is done",
+        "cleaned up",
+    ]
+    assert (errors, program.returncode) == ("", 0)
+    assert (locked, lock.exists()) == (True, False)
+    assert (tmp_path / "free_space.txt").read_text().split()[0] == "0"
+
+
+@pytest.mark.anyio
+async def test_periodic_job_goes_on_after_a_run_that_failed(
+    tmp_path, monkeypatch, capsys
+):
+    example = load("periodic_job")
+    report = example.report
+
+    async def fails_once(folder, number):
+        if number == 1:
+            raise OSError("the disk is busy")
+        return await report(folder, number)
+
+    monkeypatch.setattr(example, "report", fails_once)
+    await example.main(tmp_path, 60, partial(anyio.sleep, 150))
+
+    assert capsys.readouterr().out.splitlines() == [
+        *("run 0 begins", "run 0 is done"),
+        "run 1 failed: the disk is busy",
+        *("run 2 begins", "run 2 is done"),
+        "cleaned up",
+    ]
+
+
+@pytest.mark.anyio
+async def test_periodic_job_is_run_once_at_a_time_in_a_folder(tmp_path):
+    (tmp_path / "free_space.lock").touch()
+
+    with pytest.raises(FileExistsError):
+        await load("periodic_job").main(tmp_path, 60)
