@@ -23,7 +23,6 @@ from http.client import HTTPConnection
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import count, pairwise
 from pathlib import Path
-from urllib.request import urlopen
 
 import anyio
 import pytest
@@ -357,13 +356,11 @@ def test_sse_ticker_serves_a_page_and_prices_until_the_visitor_leaves(served_tic
     ]
 
 
-class Browser:
-    """A headless Chromium with one page, steered over its debugging protocol."""
+class Tab:
+    """A page in a headless Chromium, or all of that, and how it is steered."""
 
-    def __init__(self, port):
-        with urlopen(f"http://127.0.0.1:{port}/json") as answer:
-            pages = [page for page in json.load(answer) if page["type"] == "page"]
-        self.url = pages[0]["webSocketDebuggerUrl"]
+    def __init__(self, link):
+        self.link = link
         self.ids = count(1)
 
     def do(self, method, **params):
@@ -384,37 +381,56 @@ class Browser:
             time.sleep(0.02)
         assert self.evaluate(script)
 
+    def picture(self):
+        return b64decode(self.do("Page.captureScreenshot")["data"])
 
-@pytest.fixture
-def browser(tmp_path):
-    client = pytest.importorskip(
-        "websockets.sync.client", reason="websockets is not installed"
-    )
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("Chromium is not installed")
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    """Start Chromium, once for all tests, and give where it is steered."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    folder = tmp_path_factory.mktemp("chromium")
     program = subprocess.Popen(
         [
-            *(chromium, "--headless", "--no-sandbox", "--disable-gpu"),
-            *("--remote-debugging-port=0", f"--user-data-dir={tmp_path}"),
-            "about:blank",
+            *(path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
+            *("--no-first-run", "--disable-background-networking", "--disable-sync"),
+            *("--disable-component-update", "--remote-debugging-port=0"),
+            *(f"--user-data-dir={folder}", "about:blank"),
         ],
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
     try:
-        found = tmp_path / "DevToolsActivePort"
+        found = folder / "DevToolsActivePort"
         last = time.monotonic() + 10
         while not (found.exists() and found.read_text().count("\n")):
             if time.monotonic() > last:
                 pytest.skip("Chromium does not start")
             time.sleep(0.02)
-        browser = Browser(found.read_text().split()[0])
-        with client.connect(browser.url, max_size=None) as browser.link:
-            yield browser
+        port, path = found.read_text().split()
+        yield f"ws://127.0.0.1:{port}", path
     finally:
         program.terminate()
         program.wait(timeout=5)
+
+
+@pytest.fixture
+def browser(chromium):
+    """Give a new tab, which shares nothing with others, nor a connection."""
+    connect = pytest.importorskip(
+        "websockets.sync.client", reason="websockets is not installed"
+    ).connect
+    url, path = chromium
+    with connect(url + path) as link:
+        whole = Tab(link)
+        context = whole.do("Target.createBrowserContext")
+        page = whole.do("Target.createTarget", url="about:blank", **context)
+        address = f"{url}/devtools/page/{page['targetId']}"
+        with connect(address, max_size=None) as own:
+            yield Tab(own)
+        whole.do("Target.disposeBrowserContext", **context)
 
 
 def test_sse_ticker_shows_its_prices_in_a_browser(served_ticker, browser):
@@ -426,7 +442,7 @@ def test_sse_ticker_shows_its_prices_in_a_browser(served_ticker, browser):
     numbers = browser.evaluate(
         "[...document.querySelectorAll('#last li')].slice(0, 3).map(li => li.value) + ''"
     )
-    picture = b64decode(browser.do("Page.captureScreenshot")["data"])
+    picture = browser.picture()
     browser.evaluate("events.close()")  # a page that is left may be kept for a while
 
     assert shown[:3] == ["50.00", "50.71", "51.41"]
@@ -655,7 +671,7 @@ def test_chat_room_shows_in_a_browser_what_others_say(room, browser):
     said = browser.evaluate("document.querySelector('#said').innerText").split("\n")
     own = browser.evaluate("document.querySelector('#said li.own').innerText")
     here = browser.evaluate("document.querySelector('#here').innerText").split()
-    picture = b64decode(browser.do("Page.captureScreenshot")["data"])
+    picture = browser.picture()
 
     assert [line for line in said if line] == [
         *("Ann", "Is <b>anybody</b> there?"),
