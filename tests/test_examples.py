@@ -320,7 +320,7 @@ def get(port, path, headers=()):
 @pytest.fixture
 def served_ticker():
     """Run the program, and give its port and the lines that it prints."""
-    pytest.importorskip("starlette", reason="starlette is not installed")
+    pytest.importorskip("fastapi", reason="fastapi is not installed")
     pytest.importorskip("uvicorn", reason="uvicorn is not installed")
     with serving("sse_ticker", "--period", "0.01") as (port, program):
         yield port, program.stdout
