@@ -27,7 +27,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from flowpy import Flow
+from flowpy import Flow, flow
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,6 +38,7 @@ SERVERS = {"chat_room", "dashboard", "sse_ticker"}
 """Programs that run until they are stopped, and print where their page is."""
 
 OTHERS = {
+    "iot_aggregator",
     "periodic_job",
 }
 """Programs whose tests stand at the end of this file."""
@@ -776,3 +777,66 @@ async def test_periodic_job_is_run_once_at_a_time_in_a_folder(tmp_path):
 
     with pytest.raises(FileExistsError):
         await load("periodic_job").main(tmp_path, 60)
+
+
+# ------------------------------------------------------------------- iot_aggregator
+
+
+@pytest.mark.anyio
+async def test_iot_aggregator_tells_averages_and_who_is_late_or_silent():
+    example = load("iot_aggregator")
+    sent = {
+        1: [("attic", 20, 0), ("cellar", 12, 0)],
+        4: [("attic", 22, 0)],
+        11: [("attic", 30, 0), ("cellar", 99, 11)],
+        12: [("cellar", 14, 10)],
+        32: [("attic", 18, 1)],
+        53: [("attic", 18, 0)],
+    }
+
+    @flow
+    async def readings():
+        for second, own in sent.items():
+            await anyio.sleep(second - anyio.current_time() + start)
+            for reading in own:
+                yield example.Reading(*reading)
+
+    start = anyio.current_time()
+    found = await example.reports(readings(), 10).to_list()
+
+    assert found == [
+        "attic 21.0 (21.0), cellar 12.0 (12.0)",
+        "attic 30.0 (24.0), cellar 14.0 (13.0), cellar is late",
+        "nothing",
+        "attic 18.0 (22.5)",
+        "nothing",
+        "attic 18.0 (18.0), cellar is silent",
+    ]
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        *(b"", b"attic", b"attic warm", b"\xff 20", b"attic 20 today", b"attic nan"),
+        *(b"attic inf", b"attic 20 nan", b"attic -inf 0", b"attic 20 -inf"),
+    ],
+)
+def test_iot_aggregator_drops_what_is_no_reading(packet):
+    assert load("iot_aggregator").parse(packet) is None
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_iot_aggregator_hears_devices_that_send_datagrams(backend):
+    options = ["--port", "0", "--period", "0.7", "--backend", backend]
+    with (
+        running("-W", "error", path_of("iot_aggregator"), *options) as program,
+        socket.socket(type=socket.SOCK_DGRAM) as device,
+    ):
+        port = int(program.stdout.readline().split()[-1])
+        device.connect(("127.0.0.1", port))
+        device.send(b"cellar 99 1700000000")  # years ago
+        for packet in (b"attic 20", b"attic 21", b"\xff", b"attic 22 %f" % time.time()):
+            device.send(packet)
+        said = program.stdout.readline()
+
+    assert said == "attic 21.0 (21.0), cellar is late\n"
