@@ -15,6 +15,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import threading
 import time
 from base64 import b64decode
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -39,6 +40,7 @@ SERVERS = {"chat_room", "dashboard", "sse_ticker"}
 
 OTHERS = {
     "iot_aggregator",
+    "log_alerts",
     "periodic_job",
 }
 """Programs whose tests stand at the end of this file."""
@@ -840,3 +842,79 @@ def test_iot_aggregator_hears_devices_that_send_datagrams(backend):
         said = program.stdout.readline()
 
     assert said == "attic 21.0 (21.0), cellar is late\n"
+
+
+# ----------------------------------------------------------------------- log_alerts
+
+
+@pytest.mark.anyio
+async def test_log_alerts_tells_of_errors_in_bursts_and_of_silence():
+    lines = {
+        1: "2025-01-01 00:00:01 ERROR disk: full",
+        2: "2025-01-01 00:00:02 INFO disk: ERROR is only a word",
+        4: "2025-01-01 00:00:04 ERROR disk: full",
+        9: "2025-01-01 00:00:09 ERROR net: down",
+        10: "2025-01-01 00:00:10 ERROR disk: still full",
+        11: "2025-01-01 00:00:11 ERROR disk: still full",
+        12: "2025-01-01 00:00:12 ERROR net: down",
+        13: "2025-01-01 00:00:13 ERROR net: down",
+        60: "2025-01-01 00:01:00 INFO disk: cleaned",
+    }
+    start = anyio.current_time()
+    log = Flow(lines.items()).map(partial(written_at, start)).concat(Flow.never())
+    log = log.take_until(partial(anyio.sleep, 200))
+    alerts = load("log_alerts").alerts(log, 3, 10, 40)
+    found = await alerts.map(lambda text: (seconds_since(start), text)).to_list()
+
+    assert found == [
+        (10, "errors: disk"),
+        (13, "errors: disk, net"),
+        (14, "errors: net"),
+        (19, "errors: no more"),
+        (53, "silence since: 2025-01-01 00:00:13 ERROR net: down"),
+        (100, "silence since: 2025-01-01 00:01:00 INFO disk: cleaned"),
+    ]
+
+
+async def written_at(start, entry):
+    second, line = entry
+    await anyio.sleep(start + second - anyio.current_time())
+    return line
+
+
+def seconds_since(start):
+    return round(anyio.current_time() - start, 3)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_log_alerts_follows_a_file_that_is_written_and_rotated(tmp_path, backend):
+    log = tmp_path / "some.log"
+    options = ["--within", "1", "--quiet", "0.3", "--backend", backend]
+    told = threading.Event()
+
+    def write():
+        for n in count():
+            with log.open("a") as file:
+                file.write(f"2025-01-01 00:00:01 ERROR disk: full for the {n}th time\n")
+            if n % 10 == 9:
+                log.replace(tmp_path / "some.log.1")
+            if told.wait(0.02):
+                break
+
+    writer = threading.Thread(target=write)
+    with running("-W", "error", path_of("log_alerts"), log, *options) as program:
+        first = program.stdout.readline()
+        writer.start()
+        try:
+            found = [program.stdout.readline()]
+        finally:
+            told.set()
+            writer.join()
+        for line in program.stdout:
+            found.append(line)
+            if line == "errors: no more\n":
+                break
+
+    assert first == f"following {log}\n"
+    assert found[0] == "errors: disk\n"
+    assert found[-2].startswith("silence since: 2025-01-01 00:00:01 ERROR disk: full")
