@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import shutil
 import signal
@@ -42,6 +43,7 @@ OTHERS = {
     "iot_aggregator",
     "log_alerts",
     "periodic_job",
+    "search_as_you_type",
 }
 """Programs whose tests stand at the end of this file."""
 
@@ -707,11 +709,11 @@ def test_chat_room_asks_for_a_name_and_comes_back_by_itself(room, browser):
 
 
 @contextmanager
-def running(*command):
+def running(*command, cwd=ROOT):
     """Run Python with these arguments; it is stopped at the latest at the end."""
     program = subprocess.Popen(
         [sys.executable, *map(str, command)],
-        cwd=ROOT,
+        cwd=cwd,
         encoding="utf-8",
         env=os.environ | {"PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"},
         stderr=subprocess.PIPE,
@@ -918,3 +920,104 @@ def test_log_alerts_follows_a_file_that_is_written_and_rotated(tmp_path, backend
     assert first == f"following {log}\n"
     assert found[0] == "errors: disk\n"
     assert found[-2].startswith("silence since: 2025-01-01 00:00:01 ERROR disk: full")
+
+
+# ------------------------------------------------- applications that any server serves
+
+SERVING = {
+    "asyncio": ["uvicorn", "--port=0", "--no-access-log"],
+    "trio": ["hypercorn", "--bind=127.0.0.1:0", "--worker-class=trio"],
+}
+"""How to serve an application on a backend, on a port that the system chooses."""
+
+
+@contextmanager
+def served(name, backend):
+    """Serve an application, and give its port and what it prints."""
+    pytest.importorskip("starlette", reason="starlette is not installed")
+    server, *options = SERVING[backend]
+    pytest.importorskip(server, reason=f"{server} is not installed")
+    command = ["-W", "error", "-m", server, *options, f"{name}:app"]
+    with running(*command, cwd=ROOT / "examples") as program:
+        said = []
+        for line in program.stderr:
+            said.append(line)
+            if found := re.search(r"unning on http://127\.0\.0\.1:(\d+)", line):
+                yield int(found[1]), program.stdout
+                break
+        program.terminate()
+        said.append(program.communicate(timeout=5)[1])
+    assert found, "".join(said)
+    assert "Traceback" not in "".join(said)
+
+
+# --------------------------------------------------------------- search_as_you_type
+
+
+@pytest.mark.anyio
+async def test_search_as_you_type_gives_up_what_is_no_longer_wanted(capsys):
+    pytest.importorskip("starlette", reason="starlette is not installed")
+    typed = [
+        *((0, "d"), (0.1, "de"), (0.15, " DEB")),
+        (0.5, "deb"),  # once more
+        (0.7, "an item"),
+        (1, "map_latest"),
+        (3, b"nothing that is typed"),
+        (4, ""),
+    ]
+    messages = Flow.merge(*(Flow.of(text).delay(second) for second, text in typed))
+
+    answers = load("search_as_you_type").answers(messages).map(json.loads)
+    found = await answers.map(lambda answer: next(iter(answer.values()))).to_list()
+
+    assert found == [
+        *("deb", "debounce", 1),
+        *("an item", "debounce", "distinct_until_changed", "flat_map_first"),
+        *("flat_map_latest", "on_empty"),  # and no more
+        *("map_latest", "flat_map_latest", "map_latest", 2),
+        *("", 0),
+    ]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_search_as_you_type_answers_over_a_websocket(backend):
+    connect = pytest.importorskip("websockets.sync.client").connect
+
+    with (
+        served("search_as_you_type", backend) as (port, printed),
+        connect(f"ws://127.0.0.1:{port}/search") as client,
+    ):
+        for text in ("d", "de", "deb", "debounc", "DEBOUNCE "):
+            client.send(text)
+        answers = [json.loads(client.recv(timeout=5)) for _ in range(3)]
+        search = printed.readline()
+
+    meaning = "Emit an item only after `seconds` of quiet; a newer item replaces it."
+    assert answers == [
+        {"text": "debounce"},
+        {"name": "debounce", "meaning": meaning},
+        {"found": 1},
+    ]
+    assert search == "searching for 'debounce'\n"
+
+
+def test_search_as_you_type_shows_what_it_finds_in_a_browser(browser):
+    with served("search_as_you_type", "asyncio") as (port, printed):
+        browser.do("Page.navigate", url=f"http://127.0.0.1:{port}/")
+        browser.wait_until("socket.readyState == WebSocket.OPEN")
+        browser.evaluate("text.focus()")
+        for letter in "debounce":
+            browser.do("Input.insertText", text=letter)
+        browser.wait_until("state.innerText == '1 found'")
+        shown = browser.evaluate("found.innerText")
+        picture = browser.picture()
+        browser.evaluate("text.select(); document.execCommand('delete')")
+        browser.wait_until("state.innerText == ''")
+        nothing = browser.evaluate("found.innerText")
+        browser.evaluate("socket.close()")
+        searches = [printed.readline() for _ in range(2)]
+
+    assert shown.splitlines()[0] == "debounce"
+    assert nothing == ""
+    assert searches == ["searching for 'debounce'\n", "searching for ''\n"]
+    assert len(set(picture)) > 100  # it is not a blank page
