@@ -44,6 +44,7 @@ OTHERS = {
     "log_alerts",
     "periodic_job",
     "search_as_you_type",
+    "token_relay",
 }
 """Programs whose tests stand at the end of this file."""
 
@@ -939,7 +940,7 @@ def served(name, backend):
     pytest.importorskip(server, reason=f"{server} is not installed")
     command = ["-W", "error", "-m", server, *options, f"{name}:app"]
     with running(*command, cwd=ROOT / "examples") as program:
-        said = []
+        said, found = [], None
         for line in program.stderr:
             said.append(line)
             if found := re.search(r"unning on http://127\.0\.0\.1:(\d+)", line):
@@ -1020,4 +1021,89 @@ def test_search_as_you_type_shows_what_it_finds_in_a_browser(browser):
     assert shown.splitlines()[0] == "debounce"
     assert nothing == ""
     assert searches == ["searching for 'debounce'\n", "searching for ''\n"]
+    assert len(set(picture)) > 100  # it is not a blank page
+
+
+# ---------------------------------------------------------------------- token_relay
+
+
+def token(text):
+    """Return an event of a language model."""
+    value = {"choices": [{"delta": {"content": text}}]}
+    return f"data: {json.dumps(value)}\n\n".encode()
+
+
+@flow
+async def sent(*parts):
+    """Give bytes, and wait in between for as many seconds as numbers say."""
+    for part in parts:
+        if isinstance(part, bytes):
+            yield part
+        else:
+            await anyio.sleep(part)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            [
+                *(token("a") + token(None) + token(" b"), 9, token("\n")),
+                *(token("c")[:5], token("c")[5:] + b"data: [DONE]\n\n", 99),
+            ],
+            [(0, "a"), (0.5, " b"), (9, "\n"), (9.5, "c"), (9.5, "end ")],
+        ),
+        ([token("a"), 11, token("b")], [(0, "a"), (10, "failed TimeoutError")]),
+        ([b"data: <html>\n\n"], [(0, "failed JSONDecodeError")]),
+        ([], [(0, "end ")]),
+    ],
+)
+async def test_token_relay_gives_words_at_an_even_pace_and_how_they_end(body, expected):
+    pytest.importorskip("starlette", reason="starlette is not installed")
+    pytest.importorskip("httpx", reason="httpx is not installed")
+    start = anyio.current_time()
+
+    words = load("token_relay").words(sent(*body), a_second=2)
+    found = await words.map(lambda event: (seconds_since(start), event)).to_list()
+
+    def shown(event):
+        return event.data if event.event == "word" else f"{event.event} {event.data}"
+
+    assert [(time, shown(event)) for time, event in found] == expected
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_token_relay_stops_the_model_when_the_visitor_leaves(backend):
+    pytest.importorskip("httpx", reason="httpx is not installed")
+    with served("token_relay", backend) as (port, printed):
+        client, response = get(port, "/ask?question=why%20not")
+        said = [response.readline().decode() for _ in range(12)]
+        client.close()
+        response.close()
+        model = [printed.readline() for _ in range(2)]
+
+    words = [line.removeprefix("data: ") for line in said if line.startswith("data")]
+    assert words == ["I \n", "was \n", "asked: \n", "why \n"]
+    assert model == ["the model begins\n", "the model is stopped\n"]
+
+
+def test_token_relay_shows_what_the_model_says_until_it_is_stopped(browser):
+    pytest.importorskip("httpx", reason="httpx is not installed")
+    with served("token_relay", "asyncio") as (port, printed):
+        browser.do("Page.navigate", url=f"http://127.0.0.1:{port}/")
+        browser.wait_until("!!document.querySelector('#stop')")
+        browser.evaluate(
+            "form.elements.question.value = 'why not'; form.requestSubmit()"
+        )
+        browser.wait_until("document.querySelector('#answer').innerText.length > 25")
+        shown = browser.evaluate("document.querySelector('#answer').innerText")
+        picture = browser.picture()
+        browser.evaluate("document.querySelector('#stop').click()")
+        model = [printed.readline() for _ in range(2)]
+        state = browser.evaluate("document.querySelector('#state').innerText")
+
+    assert shown.startswith("I was asked: why not\nLet me")
+    assert model == ["the model begins\n", "the model is stopped\n"]
+    assert state == "Stopped."
     assert len(set(picture)) > 100  # it is not a blank page
