@@ -40,6 +40,7 @@ SERVERS = {"chat_room", "dashboard", "sse_ticker"}
 """Programs that run until they are stopped, and print where their page is."""
 
 OTHERS = {
+    "api_gateway",
     "iot_aggregator",
     "log_alerts",
     "periodic_job",
@@ -318,7 +319,7 @@ def serving(name, *arguments):
 
 def get(port, path, headers=()):
     """Ask for a page, and return the client and its response."""
-    client = HTTPConnection("127.0.0.1", port, timeout=5)
+    client = HTTPConnection("127.0.0.1", port, timeout=10)
     client.request("GET", path, headers=dict(headers))
     return client, client.getresponse()
 
@@ -938,7 +939,10 @@ def served(name, backend):
     pytest.importorskip("starlette", reason="starlette is not installed")
     server, *options = SERVING[backend]
     pytest.importorskip(server, reason=f"{server} is not installed")
-    command = ["-W", "error", "-m", server, *options, f"{name}:app"]
+    # httpx and httpcore leave generators behind where a response is not read to its end,
+    # of which trio warns. The response is closed all the same.
+    own = "ignore:Async generator 'http:ResourceWarning"
+    command = ["-W", "error", "-W", own, "-m", server, *options, f"{name}:app"]
     with running(*command, cwd=ROOT / "examples") as program:
         said, found = [], None
         for line in program.stderr:
@@ -1107,3 +1111,72 @@ def test_token_relay_shows_what_the_model_says_until_it_is_stopped(browser):
     assert model == ["the model begins\n", "the model is stopped\n"]
     assert state == "Stopped."
     assert len(set(picture)) > 100  # it is not a blank page
+
+
+# ---------------------------------------------------------------------- api_gateway
+
+
+def offer(n):
+    return b'data: {"n": %d}\n\n' % n
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([1, offer(1)[:5], 1, offer(1)[5:]], [(2, "offer", {"n": 1})]),
+        (
+            [1, offer(1), 1.9, offer(2), 2.1, offer(3)],
+            [
+                *((1, "offer", {"n": 1}), (2.9, "offer", {"n": 2})),
+                (4.9, "failed", {"error": "TimeoutError"}),
+            ],
+        ),
+        (
+            [offer(1) + b"data: closed\n\n", 1, offer(2)],
+            [(0, "offer", {"n": 1}), (0, "failed", {"error": "JSONDecodeError"})],
+        ),
+    ],
+)
+async def test_api_gateway_tells_why_the_offers_of_a_shop_end(parts, expected):
+    pytest.importorskip("starlette", reason="starlette is not installed")
+    pytest.importorskip("httpx", reason="httpx is not installed")
+    example = load("api_gateway")
+    example.body = lambda url, params: sent(*parts).on_start(partial(asked.append, url))
+    asked = []
+    start = anyio.current_time()
+
+    offers = example.offers("lamp", 2, "http://here", "attic")
+    found = await offers.map(lambda event: (seconds_since(start), event)).to_list()
+
+    assert asked == ["http://here/shops/attic"]
+    assert [(time, event.event, json.loads(event.data)) for time, event in found] == [
+        (time, event, {"shop": "attic"} | data) for time, event, data in expected
+    ]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_api_gateway_gives_up_its_requests_when_the_visitor_leaves(backend):
+    pytest.importorskip("httpx", reason="httpx is not installed")
+    with served("api_gateway", backend) as (port, printed):
+        client, response = get(port, "/offers?product=lamp%26c")
+        found = values_of(response, 8)
+        ended = [printed.readline() for _ in range(2)]
+        client.close()
+        response.close()
+        left = printed.readline()
+
+    attic, bazaar = (
+        [one for one in found if one["shop"] == shop] for shop in ("attic", "bazaar")
+    )
+    assert attic == [
+        {"shop": "attic", "product": f"lamp&c no. {n}", "price": 10 + n}
+        for n in range(5)
+    ]
+    assert [one.get("error", one.get("price")) for one in bazaar] == [
+        10,
+        11,
+        "JSONDecodeError",
+    ]
+    assert sorted(ended) == ["attic ends\n", "bazaar ends\n"]
+    assert left == "cellar ends\n"
