@@ -6,6 +6,8 @@ import itertools
 import json
 import logging
 import math
+import os
+import random
 import sys
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -32,6 +34,8 @@ from flowpy.web import (
 )
 
 pytestmark = pytest.mark.anyio
+
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
 # ------------------------------------------------------------------- writing events
 
@@ -308,6 +312,54 @@ async def test_bytes_cut_anywhere_give_the_same_events(body, cuts, mark):
         await parse_sse(in_pieces(body, cuts)).to_list()
         == await parse_sse([body]).to_list()
     )
+
+
+EVERYTHING = """\
+: nothing
+
+event: x
+data: YHOO
+data
+data:é€😀
+
+id: 1
+retry: 5
+data:  \u2028\x85 \x0c
+
+id
+data: {}
+
+id:\0
+event: 😀
+other: a
+data: \ufeff
+
+
+data::
+
+data: cut off"""
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_random_splits_of_the_same_bytes_give_the_same_events(marked):
+    choose = random.Random(9 + marked)
+    ends = [choose.choice(["\n", "\r", "\r\n"]) for _ in EVERYTHING]
+    lines = zip(EVERYTHING.split("\n"), ends, strict=False)
+    body = ("\ufeff" * marked + "".join(line + end for line, end in lines)).encode()
+    expected = Parser().feed(body)
+
+    assert expected == [
+        Event("YHOO\n\né€😀", "x"),
+        Event(" \u2028\x85 \x0c", id="1", retry=0.005),
+        Event("{}", id=""),
+        Event("\ufeff", "😀", id=""),
+        Event(":", id=""),
+    ]
+    for _ in range(5_000 if NIGHTLY else 250):
+        cuts = choose.choices(range(len(body)), k=choose.randrange(len(body)))
+        parser = Parser()
+        pieces = in_pieces(body, cuts)
+        assert [e for piece in pieces for e in parser.feed(piece)] == expected, cuts
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
