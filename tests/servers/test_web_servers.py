@@ -31,8 +31,9 @@ COMMANDS = {
     "granian": ["granian", "--interface=asgi", "--log-level=error", "--port={port}"],
 }
 
-LEAVINGS = int(os.environ.get("FLOWPY_LEAVINGS", "60"))
-"""How many clients come and leave; the project's claims are tested with 1000."""
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+LEAVINGS = int(os.environ.get("FLOWPY_LEAVINGS", "1000" if NIGHTLY else "60"))
+"""How many clients come and leave."""
 
 pytest.importorskip("starlette", reason="starlette is not installed")
 connect = pytest.importorskip(
