@@ -237,6 +237,27 @@ def test_from_its_end_a_file_gives_no_line_that_had_ended(path, data, given):
     assert (before, after) == ([], [given])
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "given"),
+    [
+        (b"old\n", b"new\n", ["new"]),
+        (b"o" * 300 + b"\n", b"n" * 300 + b"\n", ["n" * 300]),
+        (b"old\nun", b"new\nun", ["un", "new"]),
+    ],
+)
+def test_from_its_end_a_file_that_is_written_anew_as_long_as_it_was_is_noticed(
+    path, old, new, given
+):
+    append(path, old)
+    followed = follow(path, from_end=True)
+    before = new_lines(followed)
+    path.write_bytes(new)
+    after = new_lines(followed)
+    followed._close()
+
+    assert (before, after) == ([], given)
+
+
 @given(
     st.text(st.sampled_from("\r\naé\u0a0a\u0d0d")),
     st.text(st.sampled_from("\r\naé\u0a0a\u0d0d")),
