@@ -260,6 +260,20 @@ data:  third event
         ("retry: 1s\nretry\nretry: -1\nretry: 1.5\ndata: a\n\n", [Event("a")]),
         ("retry: \u0663\ndata: a\n\n", [Event("a")]),
         (f"retry: {'9' * 5000}\ndata: a\n\n", [Event("a")]),
+        # What browsers are tested with (web-platform-tests, eventsource).
+        (
+            "data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\n"
+            "data:3\rdata:\r\n data:32\ndata:4\n\n",
+            [Event("\0\n 2\n1\n3\n\n4")],
+        ),
+        ("data:\ttest\rdata: \ndata:test\n\n", [Event("\ttest\n\ntest")]),
+        ("data:test\r\ndata\ndata:test\r\n\r\n", [Event("test\n\ntest")]),
+        (
+            f"data:1\r:\0\n:\r\ndata:2\n:{'x' * 2048}\rdata:3\n:data:fail\r\n\n",
+            [Event("1\n2\n3")],
+        ),
+        ("retry:3000\nretry:1000x\ndata:x\n\n", [Event("x", retry=3)]),
+        ("id:\u2026\nid\ndata:1\n\ndata:2\n\n", [Event("1", id=""), Event("2", id="")]),
     ],
 )
 async def test_a_stream_is_read_as_the_standard_says(body, events):
