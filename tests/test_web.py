@@ -262,9 +262,12 @@ data:  third event
         (f"retry: {'9' * 5000}\ndata: a\n\n", [Event("a")]),
         # What browsers are tested with (web-platform-tests, eventsource).
         (
-            "data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\n"
+            "data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\n\n",
+            [Event("\0\n 2\n1")],
+        ),
+        (
             "data:3\rdata:\r\n data:32\ndata:4\n\n",
-            [Event("\0\n 2\n1\n3\n\n4")],
+            [Event("3\n\n4")],
         ),
         ("data:\ttest\rdata: \ndata:test\n\n", [Event("\ttest\n\ntest")]),
         ("data:test\r\ndata\ndata:test\r\n\r\n", [Event("test\n\ntest")]),
