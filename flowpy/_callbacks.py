@@ -6,17 +6,27 @@ that return a coroutine all become one thing here. No operator asks which it has
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from contextvars import copy_context
 from functools import partial
 from inspect import CO_COROUTINE, iscoroutinefunction
 from pickle import PicklingError, dumps
+from reprlib import Repr
+from sys import modules
 from types import FunctionType
 from typing import Any, Generic, TypeVar
 
 from typing_extensions import TypeIs
 
+from flowpy._errors import add_note
 from flowpy._scheduler import wait_future
 
 T = TypeVar("T")
@@ -48,7 +58,7 @@ def awaiting(fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
     result is tested, after a plain value none is.
     """
     if is_async(fn):
-        return fn
+        return fn.afresh() if isinstance(fn, Remote) else fn
     decided = plain = False
 
     async def call(*args: Any) -> Any:
@@ -110,27 +120,47 @@ def equals(old: object, new: object) -> bool:
 
 
 class Remote(Generic[T, R]):
-    """A plain function that an executor runs, to be awaited like any other."""
+    """A plain function that an executor runs, to be awaited like any other.
 
-    __slots__ = ("broken", "fn", "on")
+    It numbers the items of one collection, from 0, and an error names the item that it
+    is about: one from another process or machine says nothing else of it. An executor
+    that lost its workers does not tell which items they had, so all are named that were
+    in flight.
+    """
+
+    __slots__ = ("count", "fn", "in_flight", "lost", "on")
 
     def __init__(self, fn: Callable[[T], R], on: Executor) -> None:
         self.fn = fn
         self.on = on
-        self.broken = False
-        """Whether the executor lost its workers, and so fails all that it was given."""
+        self.count = 0
+        self.in_flight: dict[int, T] = {}
+        self.lost: dict[int, T] = {}
+        """What was in flight when the executor lost its workers, until it has others."""
+
+    def afresh(self) -> Remote[T, R]:
+        """Return it for one collection."""
+        return Remote(self.fn, self.on)
 
     def arguments(self) -> dict[str, object]:
         """Return how it was asked for, the executor by its class."""
         return {"fn": self.fn, "on": type(self.on)}
 
     async def __call__(self, item: T) -> R:
+        number = self.count
+        self.count += 1
+        self.in_flight[number] = item
         try:
             result = await self._result(item)
         except Exception as error:
-            if type(error) in PICKLING and "pickle" in str(error).lower():
-                error.add_note(self._what_does_not_pickle(item))
+            if isinstance(error, BrokenExecutor) and not self.lost:
+                self.lost = self.in_flight.copy()
+            self._note(error, number, item)
             raise
+        finally:
+            del self.in_flight[number]
+        if number not in self.lost:  # it came later
+            self.lost = {}
         if is_coroutine(result):
             result.close()
             message = f"fn must be a plain function where `on` runs it; got {self.fn!r}"
@@ -141,9 +171,8 @@ class Remote(Generic[T, R]):
         future = self._submit(item)
         try:
             return await wait_future(future)
-        except BaseException as error:
-            self.broken |= isinstance(error, BrokenExecutor)
-            if not self.broken:
+        except BaseException:
+            if not self.lost:
                 # It has an effect on what the executor has not begun. A process pool
                 # that broke fails futures in a thread of its own, which stumbles over
                 # those that were cancelled (in older Pythons).
@@ -158,21 +187,61 @@ class Remote(Generic[T, R]):
             return self.on.submit(copy_context().run, self.fn, item)
         return self.on.submit(self.fn, item)
 
+    def _note(self, error: Exception, number: int, item: T) -> None:
+        """Name the item on an error, or those that broke the executor."""
+        on = type(self.on).__name__
+        what, items = "failed for item", {number: item}
+        if isinstance(error, BrokenExecutor):
+            what, items = "broke, with these items in flight:", items | self.lost
+        names = ", ".join(f"{k} ({brief(x)})" for k, x in sorted(items.items()))
+        # An error that was raised before names what it is raised for now.
+        notes: list[str] = getattr(error, "__notes__", [])
+        notes[:] = [note for note in notes if not note.startswith(ON)]
+        add_note(error, f"{ON}{on}) {what} {names}; the first item is 0")
+        if type(error) in PICKLING and SENDING.search(str(error)):
+            add_note(error, self._what_does_not_pickle(item))
+
     def _what_does_not_pickle(self, item: T) -> str:
         given = {f"fn, {self.fn!r}": self.fn, f"the item {item!r}": item}
-        refused = [name for name, value in given.items() if not pickles(value)]
+        dumps = pickler(self.on)
+        refused = [name for name, value in given.items() if not pickles(value, dumps)]
         what = " and ".join(refused) or f"what fn gave for {item!r}"
-        return (
-            f"map(on=...) sends functions, items and results to other processes: {what} "
-            "cannot be pickled. A function has to stand at the top of a module"
-        )
+        text = "map(on=...) sends functions, items and results to other processes: "
+        text += f"{what} cannot be pickled"
+        if any(name.startswith("fn,") for name in refused):
+            text += ". A function has to stand at the top of a module"
+        return text
 
+
+ON = "map(on="
+"""How a note begins that names items."""
+
+_brief = Repr()
+_brief.maxother = _brief.maxstring = 60
+brief = _brief.repr
+"""Shows an item, shortened."""
 
 PICKLING = (PicklingError, AttributeError, TypeError)
-"""What pickle raises for what it cannot take."""
+"""What is raised for what pickle cannot take."""
+
+SENDING = re.compile("pickle|serialize", re.IGNORECASE)
+"""What such an error speaks of."""
 
 
-def pickles(value: object) -> bool:
+def pickler(on: Executor) -> Callable[[object], bytes]:
+    """Return what sends things to the workers of an executor.
+
+    Those of others use cloudpickle, of their own at times, which takes lambdas too.
+    """
+    if not isinstance(on, ProcessPoolExecutor):
+        for name in ("cloudpickle", "ray.cloudpickle"):
+            if name in modules:
+                dump: Callable[[object], bytes] = modules[name].dumps
+                return dump
+    return dumps
+
+
+def pickles(value: object, dumps: Callable[[object], bytes]) -> bool:
     """Tell whether `value` can be sent to another process."""
     try:
         dumps(value)
