@@ -22,7 +22,7 @@ from pickle import PicklingError, dumps
 from reprlib import Repr
 from sys import modules
 from types import FunctionType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from typing_extensions import TypeIs
 
@@ -58,7 +58,9 @@ def awaiting(fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
     result is tested, after a plain value none is.
     """
     if is_async(fn):
-        return fn.afresh() if isinstance(fn, Remote) else fn
+        if isinstance(fn, Remote):
+            return cast("Remote[Any, Any]", fn).afresh()
+        return fn
     decided = plain = False
 
     async def call(*args: Any) -> Any:
@@ -198,17 +200,17 @@ class Remote(Generic[T, R]):
         notes: list[str] = getattr(error, "__notes__", [])
         notes[:] = [note for note in notes if not note.startswith(ON)]
         add_note(error, f"{ON}{on}) {what} {names}; the first item is 0")
-        if type(error) in PICKLING and SENDING.search(str(error)):
+        if isinstance(error, PICKLING) and SENDING.search(str(error)):
             add_note(error, self._what_does_not_pickle(item))
 
     def _what_does_not_pickle(self, item: T) -> str:
         given = {f"fn, {self.fn!r}": self.fn, f"the item {item!r}": item}
-        dumps = pickler(self.on)
-        refused = [name for name, value in given.items() if not pickles(value, dumps)]
+        dump = pickler(self.on)
+        refused = [name for name, value in given.items() if not pickles(value, dump)]
         what = " and ".join(refused) or f"what fn gave for {item!r}"
         text = "map(on=...) sends functions, items and results to other processes: "
         text += f"{what} cannot be pickled"
-        if any(name.startswith("fn,") for name in refused):
+        if dump is dumps and not pickles(self.fn, dump):
             text += ". A function has to stand at the top of a module"
         return text
 
@@ -222,10 +224,12 @@ brief = _brief.repr
 """Shows an item, shortened."""
 
 PICKLING = (PicklingError, AttributeError, TypeError)
-"""What is raised for what pickle cannot take."""
+"""What is raised for what cannot be sent; Ray has subclasses of them."""
 
-SENDING = re.compile("pickle|serialize", re.IGNORECASE)
-"""What such an error speaks of."""
+SENDING = re.compile(
+    "(can.t|cannot|could not) (be )?(pickle|serialize)|pickling", re.IGNORECASE
+)
+"""What such an error says."""
 
 
 def pickler(on: Executor) -> Callable[[object], bytes]:
@@ -241,10 +245,10 @@ def pickler(on: Executor) -> Callable[[object], bytes]:
     return dumps
 
 
-def pickles(value: object, dumps: Callable[[object], bytes]) -> bool:
+def pickles(value: object, dump: Callable[[object], bytes]) -> bool:
     """Tell whether `value` can be sent to another process."""
     try:
-        dumps(value)
+        dump(value)
     except Exception:  # noqa: BLE001 - whatever the value's own methods raise
         return False
     return True
