@@ -22,7 +22,7 @@ from pickle import PicklingError, dumps
 from reprlib import Repr
 from sys import modules
 from types import FunctionType
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from typing_extensions import TypeIs
 
@@ -58,9 +58,7 @@ def awaiting(fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
     result is tested, after a plain value none is.
     """
     if is_async(fn):
-        if isinstance(fn, Remote):
-            return cast("Remote[Any, Any]", fn).afresh()
-        return fn
+        return fn.afresh() if is_remote(fn) else fn
     decided = plain = False
 
     async def call(*args: Any) -> Any:
@@ -213,6 +211,11 @@ class Remote(Generic[T, R]):
         if dump is dumps and not pickles(self.fn, dump):
             text += ". A function has to stand at the top of a module"
         return text
+
+
+def is_remote(fn: object) -> TypeIs[Remote[Any, Any]]:
+    """Tell whether an executor runs `fn`."""
+    return isinstance(fn, Remote)
 
 
 ON = "map(on="
