@@ -6,8 +6,9 @@ executor is made. What a flow does with an executor stands at `Flow.map`.
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, InvalidStateError
 from concurrent.futures import wait as wait_for
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from threading import Lock
@@ -42,8 +43,22 @@ class RemoteFunction(Protocol):
         ...
 
 
+class Exceptions(Protocol):
+    """Ray's exceptions."""
+
+    @property
+    def RayTaskError(self) -> type[Exception]:
+        """Stands for an error that a task raised, which is its `cause`."""
+        ...
+
+
 class Ray(Protocol):
     """The module, as far as it is used here."""
+
+    @property
+    def exceptions(self) -> Exceptions:
+        """Its module of exceptions."""
+        ...
 
     def is_initialized(self) -> bool:
         """Tell whether there is a cluster to send tasks to."""
@@ -71,7 +86,7 @@ class RayExecutor(Executor):
     waits in its queue is dropped, what runs meets a KeyboardInterrupt. A task whose
     worker dies is tried again, 3 times unless `max_retries` says otherwise; then the
     call fails with `ray.exceptions.WorkerCrashedError`, on which the flow notes which
-    item that was. An error of `fn` has its own type. An item that is an `ObjectRef`
+    item that was. An error of `fn` arrives as what it was raised as. An item that is an `ObjectRef`
     reaches `fn` as the object that it stands for.
 
     Args:
@@ -117,9 +132,10 @@ class RayExecutor(Executor):
                 self._made[id(fn)] = fn, self._remote(fn)
             _, remote = self._made[id(fn)]
             ref = remote.remote(*args, **kwargs)
-            future: Future[R] = ref.future()
+            future: Future[R] = Future()
             self._pending.add(future)
         future.add_done_callback(partial(self._forget, ref))
+        ref.future().add_done_callback(partial(self._settle, future))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - as its base class has it
@@ -145,12 +161,35 @@ class RayExecutor(Executor):
         name = getattr(fn, "__name__", type(fn).__name__)
         return self._ray.remote(call).options(**{"name": name} | self._options)
 
+    def _settle(self, future: Future[Any], done: Future[Any]) -> None:
+        error = done.exception()
+        if isinstance(error, self._ray.exceptions.RayTaskError):
+            error = original(error)
+        with suppress(InvalidStateError):  # it has been cancelled
+            if error is None:
+                future.set_result(done.result())
+            else:
+                future.set_exception(error)
+
     def _forget(self, ref: ObjectRef, future: Future[Any]) -> None:
         with self._lock:
             self._pending.discard(future)
         if future.cancelled():
             future.set_running_or_notify_cancel()  # who waits for it is told so
             self._ray.cancel(ref)
+
+
+class RemoteTraceback(Exception):
+    """The cause of an error that comes from a worker: where it was raised there."""
+
+
+def original(error: Exception) -> BaseException:
+    """Return what a task raised: Ray's own error is of a type made of two."""
+    cause: object = getattr(error, "cause", None)
+    if not isinstance(cause, BaseException):
+        return error
+    cause.__cause__ = RemoteTraceback(str(error))
+    return cause
 
 
 KEPT = 64

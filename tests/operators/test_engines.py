@@ -164,6 +164,21 @@ def test_an_item_that_cannot_be_sent_is_told(engine, backend, outcome):
     assert note.endswith("cannot be pickled")
 
 
+def test_without_cloudpickle_it_is_pickle_that_tells(outcome, monkeypatch):
+    for name in ("cloudpickle", "ray.cloudpickle"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    error = TypeError("cannot pickle something")
+
+    class Fails(InPlace):
+        def submit(self, fn, item):
+            raise error
+
+    run(outcome, Flow.of(1).map(lambda n: n, on=Fails()))
+
+    (note,) = [note for note in error.__notes__ if "cannot be pickled" in note]
+    assert "processes: fn, <function " in note
+
+
 @both_backends
 def test_a_function_that_cannot_be_sent_is_told(engine, backend, outcome):
     lock = threading.Lock()
