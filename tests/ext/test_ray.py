@@ -17,7 +17,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from flowpy import Flow, run
-from flowpy.ext.ray import KEPT, RayExecutor
+from flowpy.ext.ray import KEPT, RayExecutor, RemoteTraceback
 from tests.operators import far
 
 both_backends = pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -163,7 +163,7 @@ def test_an_error_is_what_was_raised_and_names_its_item(cluster, backend, outcom
     assert items == list(range(7))
     assert type(error) is far.Refused
     assert error.args == (7,)
-    assert "raceback" in str(error.__cause__)
+    assert type(error.__cause__) is RemoteTraceback
     assert "map(on=RayExecutor) failed for item 7 (7); the first item is 0" in (
         error.__notes__
     )

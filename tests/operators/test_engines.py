@@ -379,7 +379,7 @@ def test_batches_are_tried_again_on_a_fresh_pool_each_once_and_in_order(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-@pytest.mark.timeout(300 if NIGHTLY else 30)
+@pytest.mark.timeout(900 if NIGHTLY else 30)
 @both_backends
 def test_dask_loses_nothing_when_a_worker_is_killed(client, dask, backend):
     size = 10_000 if NIGHTLY else 200
