@@ -383,7 +383,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
                 at once: give that as many as it has workers. What it has not begun
                 when the flow stops is dropped from its queue; what runs is left alone.
                 To other processes function, items and results go pickled. In threads
-                of a `ThreadPoolExecutor`, `fn` sees the context variables.
+                of a `ThreadPoolExecutor`, `fn` sees the context variables. An error has
+                a note that names its item, or, if the executor lost its workers, all
+                items that were in flight.
             on_error: Called with an error that `fn` raised and its item: gives the
                 item to put in its place, or `SKIP` (of type `Skip`) for none. Left
                 out, the error ends the flow: other calls are cancelled.
@@ -401,6 +403,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
             ValueError: at the call, if `concurrency` is less than 1.
             PicklingError: (or what pickle raises instead) while running, with a note,
                 if something cannot be sent to another process.
+            BrokenExecutor: while running, if the executor lost its workers.
 
         Example:
             >>> skip = lambda error, item: SKIP
