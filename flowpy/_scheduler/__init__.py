@@ -40,6 +40,7 @@ __all__ = [
     "check_queue",
     "current_scheduler",
     "is_for_good",
+    "on_asyncio",
     "protected",
     "run",
     "wait_for_all",
@@ -109,9 +110,14 @@ def in_event_loop() -> bool:
     return True
 
 
+def on_asyncio() -> bool:
+    """Tell whether the current task runs on asyncio, uvloop included."""
+    return current_scheduler() is _ASYNCIO
+
+
 def check_queue(queue: object) -> None:
     """Raise RuntimeError for a queue of asyncio where another loop runs."""
-    if isinstance(queue, Queue) and current_scheduler() is not _ASYNCIO:
+    if isinstance(queue, Queue) and not on_asyncio():
         message = (
             "Flow.from_queue: an asyncio.Queue works on asyncio only; on trio, pass the "
             "receiving end of anyio.create_memory_object_stream() to Flow(...)"
