@@ -14,6 +14,9 @@ from flowpy._scheduler import on_asyncio
 Fields: TypeAlias = dict[str, bytes]
 """What an entry of a stream holds: its fields, by name."""
 
+Packed: TypeAlias = dict[bytes, bytes]
+"""The same as it is sent."""
+
 Entries: TypeAlias = list[tuple[str, Fields]]
 """Entries of one stream: the id of each, and its fields."""
 
@@ -169,7 +172,7 @@ class Commands:
         raise NotImplementedError  # pragma: no cover - both have it
 
     async def add(
-        self, key: str, batch: Collection[Fields], maxlen: int | None
+        self, key: str, batch: Collection[Packed], maxlen: int | None
     ) -> None:
         """Add entries, all of them in one turn."""
         raise NotImplementedError  # pragma: no cover - both have it
@@ -199,7 +202,7 @@ class Coredis(Commands):
         return [Pending(text(row[0]), row[2], row[3]) for row in rows]
 
     async def add(
-        self, key: str, batch: Collection[Fields], maxlen: int | None
+        self, key: str, batch: Collection[Packed], maxlen: int | None
     ) -> None:
         limits: dict[str, object] = {}
         if maxlen is not None:
@@ -251,7 +254,7 @@ class RedisPy(Commands):
         ]
 
     async def add(
-        self, key: str, batch: Collection[Fields], maxlen: int | None
+        self, key: str, batch: Collection[Packed], maxlen: int | None
     ) -> None:
         pipeline: Any
         async with self._client.pipeline(transaction=False) as pipeline:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from flowpy._crew import Channel
     from flowpy._types import Callback, Ending, FlowLike
-    from flowpy.ext.redis._clients import Client, Fields
+    from flowpy.ext.redis._clients import Client, Packed
 
 T = TypeVar("T")
 
@@ -101,8 +101,8 @@ def write_stream(
             source = source.map(encode)
         count = 0
         async with Crew("write_stream") as crew:
-            channel: Channel[Fields] = crew.channel(size)
-            crew.pump(source.map(fields_of)._open(), channel)
+            channel: Channel[Packed] = crew.channel(size)
+            crew.pump(source.map(packed)._open(), channel)
             items = channel.items
             while items or await channel.more():
                 batch = list(islice(items, size))
@@ -117,7 +117,7 @@ def write_stream(
     return write
 
 
-def fields_of(item: object) -> Fields:
+def packed(item: object) -> Packed:
     """Return the fields of an entry as they are sent."""
     if not is_mapping(item):
         message = (
@@ -128,7 +128,7 @@ def fields_of(item: object) -> Fields:
     if not item:
         message = "write_stream: an entry must have a field; got an empty mapping"
         raise ValueError(message)
-    return {checked(name, item): data(value, item) for name, value in item.items()}
+    return {named(name, item): data(value, item) for name, value in item.items()}
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[object, object]]:
@@ -136,10 +136,10 @@ def is_mapping(value: object) -> TypeGuard[Mapping[object, object]]:
     return isinstance(value, Mapping)
 
 
-def checked(name: object, item: object) -> str:
-    """Return the name of a field."""
+def named(name: object, item: object) -> bytes:
+    """Return the name of a field as it is sent."""
     if isinstance(name, str):
-        return name
+        return name.encode("utf-8", "surrogateescape")  # what `read_stream` may give
     message = f"write_stream: names of fields must be str; got {name!r} in {item!r}"
     raise TypeError(message)
 
