@@ -78,6 +78,9 @@ class Store:
         """Return the arguments of the commands of a name."""
         return [args for own, *args in self.calls if own == name]
 
+    def delete(self, key, id):
+        del self.streams[key][id]
+
     def add(self, key, fields, id=None, maxlen=None):
         if id is None:
             self.last[key] += 1
