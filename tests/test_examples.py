@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import shutil
 import signal
@@ -28,6 +29,7 @@ import anyio
 import pytest
 
 from flowpy import Flow
+from tests.servers.redis_server import running
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,6 +38,9 @@ ARGUMENTS = {"stock_ticker": ["--period", "1e-6"]}
 
 SERVERS = {"chat_room", "dashboard", "sse_ticker"}
 """Programs that run until they are stopped."""
+
+WITH_REDIS = {"work_queue"}
+"""Programs that need a Redis server."""
 
 PRINTED = {
     "log_watcher": """\
@@ -102,7 +107,7 @@ def test_every_example_is_run_here_and_listed_in_their_readme():
     names = {path.stem for path in (ROOT / "examples").glob("*.py")}
     readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
 
-    assert set(PRINTED) | SERVERS == names
+    assert set(PRINTED) | SERVERS | WITH_REDIS == names
     assert {name for name in names if f"`{name}.py`" in readme} == names
 
 
@@ -668,3 +673,38 @@ def test_chat_room_asks_for_a_name_and_comes_back_by_itself(room, browser):
 
     assert browser.evaluate("document.querySelectorAll('#said li').length") == 1
     assert browser.evaluate("document.querySelector('#state').innerText") == "2 here"
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory):
+    pytest.importorskip("coredis", reason="coredis is not installed")
+    with running(tmp_path_factory.mktemp("redis")) as port:
+        yield port
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_work_queue_does_each_job_once_but_for_one_that_is_put_aside(
+    redis_server, backend
+):
+    program = [sys.executable, "-W", "error", str(path_of("work_queue"))]
+    options = ["--port", str(redis_server), "--jobs", "30", "--backend", backend]
+
+    done = subprocess.run(
+        program + options,
+        capture_output=True,
+        check=False,
+        cwd=ROOT,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    first, *lines = done.stdout.splitlines()
+
+    assert done.returncode == 0
+    assert first == "30 jobs are waiting"
+    assert sorted(lines) == sorted(
+        [f"job {n} is done" for n in range(1, 31) if n != 7]
+        + 2 * ["a consumer fell over: it is broken"]
+        + ["job 7 is put aside: it is broken"]
+    )
+    spoken = r"read_group: message \S+ of 'flowpy:jobs' has been delivered 3 times.*\n"
+    assert re.fullmatch(spoken, done.stderr)

@@ -26,7 +26,9 @@ from flowpy import (
 )
 from flowpy.__main__ import main
 from flowpy._fusion import ENABLED
+from flowpy.ext import redis
 from flowpy.testing import run_virtual
+from tests.ext.redis_double import CoredisDouble
 
 MODULES = [module.name for module in walk_packages(flowpy.__path__, "flowpy.")]
 
@@ -69,10 +71,12 @@ def test_example_prints_what_it_says(test, backend):
         "anyio": anyio,
         "asyncio": asyncio,
         "channel_flow": channel_flow,
+        "client": CoredisDouble(),
         "flow": flow,
         "main": main,
         "run": partial(run, backend=backend, threshold=threshold),
         **{name: getattr(io, name) for name in io.__all__},
+        **{name: getattr(redis, name) for name in redis.__all__},
         "while_subscribed": while_subscribed,
         **{name: getattr(testing, name) for name in testing.__all__},
         **{name: getattr(web, name) for name in web.__all__},

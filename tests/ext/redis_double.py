@@ -58,7 +58,7 @@ class Store:
         self.streams = defaultdict(dict)
         self.last = defaultdict(int)
         self.groups = {}
-        self.changed = anyio.Event()
+        self.changed = None
         self.calls = []
         """The commands that came, by name, each with its arguments."""
         self.failing = {}
@@ -89,8 +89,9 @@ class Store:
         stream[id] = {packed(name): packed(value) for name, value in fields.items()}
         while maxlen is not None and len(stream) > maxlen:
             del stream[next(iter(stream))]
-        self.changed.set()
-        self.changed = anyio.Event()
+        if self.changed is not None:
+            self.changed.set()
+            self.changed = None
         return id
 
     def create(self, key, group, start):
@@ -124,7 +125,7 @@ class Store:
             left = end - anyio.current_time()
             if left <= 0:
                 break
-            changed = self.changed
+            changed = self.changed = self.changed or anyio.Event()
             with anyio.move_on_after(left):
                 await changed.wait()
         return found
@@ -153,7 +154,8 @@ class Store:
                 rows.append((id, each.consumer, each.idle, each.count))
         return rows[:count]
 
-    def claim(self, key, group, consumer, idle, ids, *, justid):
+    def claim(self, key, group, consumer, idle, ids, justid, idle_then, count):
+        """Return the entries that a consumer has now, as it may after `idle` ms."""
         own = self.group(key, group)[1]
         found = {}
         for id in ids:
@@ -161,6 +163,9 @@ class Store:
                 del own[id]  # was deleted from the stream
             if id in own and own[id].idle >= idle:
                 own[id].happen(consumer, 0 if justid else 1)
+                own[id].at -= (idle_then or 0) / 1000
+                if count is not None:
+                    own[id].count = count
                 found[id] = self.streams[key][id]
         return found
 
@@ -211,9 +216,22 @@ class Client:
 
         return self.several(await self.store.wait(look, block))
 
-    async def xclaim(self, key, group, consumer, idle, ids, *, justid=False):
-        await self.store.called("xclaim", key, group, consumer, idle, ids, justid)
-        found = self.store.claim(key, group, consumer, idle, ids, justid=justid)
+    async def xclaim(
+        self,
+        key,
+        group,
+        consumer,
+        least,
+        ids,
+        *,
+        idle=None,
+        retrycount=None,
+        justid=False,
+    ):
+        await self.store.called("xclaim", key, group, consumer, least, ids, justid)
+        found = self.store.claim(
+            key, group, consumer, least, ids, justid, idle, retrycount
+        )
         return tuple(map(self.text, found)) if justid else self.entries(found)
 
     async def xrange(self, key, start, end, count=None):

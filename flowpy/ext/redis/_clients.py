@@ -143,6 +143,29 @@ class Commands:
         )
         return set(map(text, reply))
 
+    async def give_back(
+        self,
+        key: str,
+        group: str,
+        consumer: str,
+        idle: int,
+        ids: Collection[str],
+        *,
+        idle_then: int | None,
+        deliveries: int,
+    ) -> None:
+        """Say that messages held for `idle` milliseconds at least can be taken over."""
+        await self._client.xclaim(
+            key,
+            group,
+            consumer,
+            idle,
+            list(ids),
+            idle=idle_then,
+            retrycount=deliveries,
+            justid=True,
+        )
+
     async def has(self, key: str, id: str) -> bool:
         """Tell whether an entry is still there."""
         return bool(await self._client.xrange(key, id, id, count=1))

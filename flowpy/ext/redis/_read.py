@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
+from contextlib import suppress
 from math import ceil, inf
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, overload
+
+from anyio import move_on_after
 
 from flowpy._callbacks import is_async, itself
 from flowpy._checks import (
@@ -34,6 +37,9 @@ _log = logging.getLogger("flowpy")
 
 OFTEN = 3
 """Deliveries of a message from which on the log speaks of it."""
+
+GRACE = 5
+"""Seconds that giving messages back may take."""
 
 # -------------------------------------------------------------------- consumer groups
 
@@ -90,13 +96,15 @@ def read_group(
     `message.redelivered`, with the count of its `deliveries`: to the same consumer when
     it is collected again, before anything new; or, once it has been idle for
     `claim_after` seconds, to whichever consumer asks first, since its own has died, or
-    failed to handle it. The log of `flowpy` has a warning from the third delivery on:
-    a message that always fails would come for ever. Whoever handles it decides by the
-    count, and puts it aside.
+    failed to handle it. A message that always fails would come for ever: `flowpy` logs
+    a warning from the third delivery on, and whoever handles it can put it aside by the
+    count. (A consumer that is killed has had its whole batch delivered, so others of it
+    may have been counted too: try a message before it is put aside.)
 
     To stop in order, end the flow above what handles its messages, such as with
-    `take_until(stop.wait)`: the message in flight is finished and acknowledged, those
-    that have not been handled are left to the next collection.
+    `take_until(stop.wait)`: the message in flight is finished and acknowledged. However
+    a collection ends, messages that have not been passed on are given back: others may
+    have them at once, and it does not count as a delivery.
 
     Args:
         client: One of coredis, on asyncio and trio, or of redis-py (`redis.asyncio`),
@@ -111,8 +119,9 @@ def read_group(
         block: Seconds to wait for messages in one call, > 0; less than after which the
             client gives up a call.
         claim_after: Seconds after which a message that was not acknowledged is taken
-            over, > 0; None for never. More than it takes to handle one, or it may be
-            handled twice; those that still wait here are not taken by others.
+            over, > 0; None for never. More than it takes to handle and acknowledge one,
+            or it may be handled twice; those that still wait here are not taken by
+            others. The same for all consumers of the group.
         start: Where a group begins that is not there yet: an id, `"0"` for the first
             message, `"$"` for the next one.
         create: Whether to make the group, and the streams, where they are not there.
@@ -141,7 +150,8 @@ def read_group(
         >>> again.value, again.redelivered, again.deliveries
         ({'to': b'ann'}, True, 2)
 
-    Source: Redis XREADGROUP, XPENDING and XCLAIM; the visibility timeout of SQS.
+    Source: Redis XREADGROUP, XPENDING and XCLAIM; `claim_after` is the visibility
+    timeout of SQS.
     """
     commands = commands_of(client)
     check_keys(keys)
@@ -189,15 +199,15 @@ def describe_group(place: Place, options: Options) -> str:
 
 @operator(show=describe_group)
 async def delivered(place: Place, options: Options) -> Items[Message[Any]]:
-    consumer = Consumer(place, options)
-    await consumer.begin()
-    unread = consumer.unread
-    while True:
-        await consumer.fetch()
-        while unread:
-            yield unread.popleft()
-            if unread and consumer.is_slow():
-                await consumer.keep()
+    async with Consumer(place, options) as consumer:
+        await consumer.begin()
+        unread = consumer.unread
+        while True:
+            await consumer.fetch()
+            while unread:
+                yield unread.popleft()
+                if unread and consumer.is_slow():
+                    await consumer.keep()
 
 
 class Round:
@@ -271,25 +281,54 @@ class Consumer:
 
     async def keep(self) -> None:
         """Have nobody take what waits here, and drop what somebody has taken."""
+        waiting, idle = list(self.unread), self._held_for()
         now = self._now()
-        # Who took one did so after `claim_after`: it has been idle for less than this.
-        idle = now - self._fetched_at - self._options.claim_after / 2
-        waiting = list(self.unread)
         held: set[tuple[str, str]] = set()
         for key in self._groups:
             ids = [message.id for message in waiting if message.key == key]
             if ids:
                 kept = await self._commands.keep(
-                    key,
-                    self._place.group,
-                    self._place.consumer,
-                    milliseconds(idle),
-                    ids,
+                    key, self._place.group, self._place.consumer, idle, ids
                 )
                 held |= {(key, id) for id in kept}
         self._fetched_at = now
         self.unread.clear()
         self.unread += [x for x in waiting if (x.key, x.id) in held]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        if self.unread:
+            # Without it they would come again too, only later.
+            with suppress(Exception), move_on_after(GRACE, shield=True):
+                await self._give_back()
+
+    async def _give_back(self) -> None:
+        """Have others take what waits here at once, as if it had not been delivered."""
+        after = self._options.claim_after
+        several: dict[tuple[str, int], list[str]] = {}
+        for message in self.unread:
+            several.setdefault((message.key, message.deliveries), []).append(message.id)
+        for (key, deliveries), ids in several.items():
+            await self._commands.give_back(
+                key,
+                self._place.group,
+                self._place.consumer,
+                self._held_for(),
+                ids,
+                idle_then=milliseconds(after) if after < inf else None,
+                deliveries=deliveries - 1,
+            )
+
+    def _held_for(self) -> int:
+        """Return for how many milliseconds at least nobody has taken what waits here.
+
+        Who takes a message does so once it has been idle for `claim_after`: then it has
+        been so for less than this.
+        """
+        held = self._now() - self._fetched_at - self._options.claim_after / 2
+        return int(max(held, 0) * 1000)
 
     def _begin_to_claim(self) -> None:
         after = self._options.claim_after
@@ -326,16 +365,17 @@ class Consumer:
 
     async def _tell(self, group: Group, deliveries: dict[str, int]) -> None:
         """Log what should not happen again and again, and what is lost."""
-        often = [x for x in self.unread if x.deliveries >= OFTEN]
+        often = [x.deliveries for x in self.unread if x.deliveries >= OFTEN]
         if often:
-            most = max(often, key=lambda message: message.deliveries)
+            worst = max(self.unread, key=lambda message: message.deliveries)
             _log.warning(
-                "read_group: %d messages of %r have been delivered %d times or more; %s, %d times",
-                len(often),
+                "read_group: message %s of %r has been delivered %d times; "
+                "in all, %d of the batch %d times or more",
+                worst.id,
                 group.key,
+                worst.deliveries,
+                len(often),
                 OFTEN,
-                most.id,
-                most.deliveries,
             )
         missing = deliveries.keys() - {message.id for message in self.unread}
         for id in sorted(missing):
