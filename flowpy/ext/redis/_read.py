@@ -365,7 +365,7 @@ class Consumer:
 
     async def _tell(self, group: Group, deliveries: dict[str, int]) -> None:
         """Log what should not happen again and again, and what is lost."""
-        often = [x.deliveries for x in self.unread if x.deliveries >= OFTEN]
+        often = sum(message.deliveries >= OFTEN for message in self.unread)
         if often:
             worst = max(self.unread, key=lambda message: message.deliveries)
             _log.warning(
@@ -374,7 +374,7 @@ class Consumer:
                 worst.id,
                 group.key,
                 worst.deliveries,
-                len(often),
+                often,
                 OFTEN,
             )
         missing = deliveries.keys() - {message.id for message in self.unread}
