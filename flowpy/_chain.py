@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from flowpy._errors import add_note
 from flowpy._fusion import ENABLED, Run, cut
+from flowpy._iterating import COLLECTIONS, read_in_turns
 from flowpy._operator import Operator, Unopened
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flowpy._types import Ending, Items
 
 Stages = tuple[Operator[..., Any], ...]
@@ -67,6 +70,12 @@ class Above(Unopened):
             (*self._stages, ending), (*self._values, values), self._owner
         )
         return result
+
+    def _collection(self) -> Iterable[Any] | None:
+        if len(self._stages) > 1 or self._stages[0].run is not read_in_turns:
+            return None
+        items: Any = self._values[0][0]
+        return items if type(items) in COLLECTIONS else None
 
     def __aiter__(self) -> Items[Any]:
         self._items = self._items or open_chain(self._stages, self._values, self._owner)

@@ -384,9 +384,11 @@ class Flow(Terminals[T_co], Generic[T_co]):
                 when the flow stops is dropped from its queue; what runs is left alone.
                 To other processes function, items and results go pickled. In threads
                 of a `ThreadPoolExecutor`, `fn` sees the context variables.
-            on_error: Called with an error that `fn` raised and its item: gives the
-                item to put in its place, or `SKIP` (of type `Skip`) for none. Left
-                out, the error ends the flow: other calls are cancelled.
+            on_error: Called with an error that `fn` raised, or the executor in its
+                place, and the item: gives the item to put in its place, or `SKIP` (of
+                type `Skip`) for none. Left out, the error ends the flow: other calls
+                are cancelled. A broken executor fails for every item from then on:
+                raise that error again.
 
         Shape: n items in, n out (fewer with `SKIP`), in order unless `ordered` is
             False. With `concurrency=n` an item is pulled when fewer than n calls run,

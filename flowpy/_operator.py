@@ -7,7 +7,7 @@ How chains of them run stands in `_chain`, what each of them does in `_sources` 
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from inspect import Parameter, signature
 from itertools import islice
@@ -148,6 +148,10 @@ class Unopened:
 
     def _end(self, ending: Operator[..., Any], *values: object) -> Any:
         """Collect it with an ending; see what inherits from this class."""
+        raise NotImplementedError  # pragma: no cover
+
+    def _collection(self) -> Iterable[Any] | None:
+        """Return the collection whose items it gives as they stand, if it is that."""
         raise NotImplementedError  # pragma: no cover
 
 

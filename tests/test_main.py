@@ -269,6 +269,7 @@ def test_the_lines_of_gz_files_are_unzipped(files, capsys):
         (gzip.compress(b"fir\n")[:-4], "BadGzipFile: old.gz: Compressed file ended"),
         (gzip.compress(b"fir\n")[:10] + b"\xff" * 9, "BadGzipFile: old.gz: Error -3"),
     ],
+    ids=["not zipped", "cut off", "broken"],
 )
 def test_a_broken_gz_file_is_an_error_that_names_it(files, capsys, data, message):
     Path("old.gz").write_bytes(data)
