@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -92,7 +93,7 @@ async def test_messages_come_in_order_with_what_they_hold(any_client, store):
     assert (first.key, first.id, second.id) == ("jobs", "1-0", "2-0")
     assert second.value == second.fields == {"to": b"bob", "text": "é".encode()}
     assert (first.deliveries, first.redelivered) == (1, False)
-    assert repr(second) == f"<Message 2-0 of 'jobs': {second.fields}>"
+    assert repr(first) == "<Message 1-0 of 'jobs': {'to': b'ann'}>"
 
 
 async def test_bytes_that_are_no_text_come_as_they_are(client, store):
@@ -459,7 +460,7 @@ async def test_what_decoding_raises_is_raised_where_the_message_is_handled(
         (
             {"n": b"not a number"},
             1,
-            ["in decode, for <Message 1-0 of 'jobs': {'n': b'not a number'}>"],
+            ["in decode, for 1-0 of 'jobs'"],
         )
     ]
 
@@ -643,6 +644,27 @@ async def test_a_cancellation_leaves_what_is_being_handled(client, store, concur
         )
 
     assert scope.cancelled_caught
+    assert list(store.pending("jobs", "crew")) == ["4-0", "5-0", "6-0"]
+
+
+async def test_a_task_that_asyncio_cancels_acknowledges_what_it_has_handled(
+    client, store, anyio_backend_name
+):
+    if anyio_backend_name != "asyncio":
+        return
+    fill(store, *range(6))
+    store.delays["xack"] = 1
+
+    async def handle(message):
+        await anyio.sleep(10 if message.value > 2 else 0.1)
+
+    flow = jobs(client)
+    task = asyncio.create_task(flow.pipe(acknowledge, handle, within=3600))
+    await anyio.sleep(5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
     assert list(store.pending("jobs", "crew")) == ["4-0", "5-0", "6-0"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from flowpy._errors import add_note
+from flowpy._operator import name_of
 from flowpy._types import MISSING, Missing
 
 if TYPE_CHECKING:
@@ -42,12 +43,15 @@ class Entry(Generic[T_co]):
             try:
                 self._value = self._decode(self.fields)
             except Exception as error:
-                add_note(error, f"in decode, for {self!r}")
+                # Not what it holds, which may be nobody's business in a log.
+                add_note(error, f"in decode, for {self.id} of {self.key!r}")
                 raise
         return self._value
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.id} of {self.key!r}: {self.fields}>"
+        return (
+            f"<{type(self).__name__} {self.id} of {self.key!r}: {name_of(self.fields)}>"
+        )
 
 
 class Group:
@@ -97,4 +101,4 @@ class Message(Entry[T_co]):
 
     def __repr__(self) -> str:
         again = f", delivery {self.deliveries}" if self.redelivered else ""
-        return f"<Message {self.id} of {self.key!r}{again}: {self.fields}>"
+        return f"<Message {self.id} of {self.key!r}{again}: {name_of(self.fields)}>"

@@ -108,7 +108,8 @@ def read_group(
 
     Args:
         client: One of coredis, on asyncio and trio, or of redis-py (`redis.asyncio`),
-            on asyncio. It is used, not closed.
+            on asyncio. It is used, not closed. One that decodes responses fails at
+            bytes that are no text.
         keys: The names of the streams.
         group: The name of the group.
         consumer: The name of this consumer: another one for each that runs at the same
