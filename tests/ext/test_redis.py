@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import re
+from collections import defaultdict
 from contextlib import suppress
 from datetime import timedelta
+from random import Random
 
 import anyio
 import pytest
@@ -31,6 +34,8 @@ from tests.ext.redis_double import (
 )
 
 pytestmark = pytest.mark.anyio
+
+LONG = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
 FORMS = {
     "coredis": CoredisDouble,
@@ -811,6 +816,66 @@ async def test_what_is_handled_while_others_are_acknowledged_is_not_lost(client,
 
     assert count == 20
     assert store.pending("jobs", "crew") == {}
+
+
+# ------------------------------------------------------------------- consumers that die
+
+
+class Line:
+    """A connection to a store, which may be cut."""
+
+    def __init__(self, store):
+        self.store = store
+        self.cut = False
+
+    def __getattr__(self, name):
+        return getattr(self.store, name)
+
+    async def called(self, *args):
+        if self.cut:
+            raise ConnectionError
+        await self.store.called(*args)
+
+
+@pytest.mark.parametrize("seed", range(500 if LONG else 10))
+async def test_whenever_consumers_die_or_stop_nothing_is_lost_and_all_is_marked(
+    store, seed
+):
+    random = Random(seed)
+    store.delays = dict.fromkeys(["xack", "xclaim", "xpending", "xreadgroup"], 0.05)
+    fill(store, *range(60))
+    handed = defaultdict(list)
+    done = set()
+
+    async def handle(message):
+        handed[message.value].append(message.deliveries)
+        await anyio.sleep(random.choice([0, 0.1, 1, 12]))
+        done.add(message.value)
+
+    async def live(name):
+        """Stop, in order or not, and come back, until all is done."""
+        while len(done) < 60 or store.pending("jobs", "crew"):
+            line = Line(store)
+            flow = jobs(CoredisDouble(line), name, claim_after=10, size=7)
+
+            async def work(flow=flow):
+                with suppress(ConnectionError):
+                    await flow.pipe(
+                        acknowledge, handle, concurrency=random.choice([1, 3])
+                    )
+
+            async with anyio.create_task_group() as own:
+                own.start_soon(work)
+                await anyio.sleep(random.uniform(0, 30))
+                line.cut = random.random() < 0.5
+                own.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        for name in ("one", "two", "three"):
+            group.start_soon(live, name)
+
+    assert done == set(range(60))
+    assert [n for n, counts in handed.items() if sorted(set(counts)) != counts] == []
 
 
 # ---------------------------------------------------------------------------- writing
