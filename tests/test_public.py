@@ -8,7 +8,7 @@ from importlib import import_module
 
 import pytest
 
-MODULES = ["flowpy", "flowpy.io", "flowpy.testing", "flowpy.web"]
+MODULES = ["flowpy", "flowpy.ext.redis", "flowpy.io", "flowpy.testing", "flowpy.web"]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -42,8 +42,8 @@ def test_public_names_say_that_they_live_where_they_are_imported_from(name):
 def test_importing_flowpy_loads_no_extra():
     code = """
 import sys
-import flowpy, flowpy.io, flowpy.testing, flowpy.web
-extras = {"fastapi", "numpy", "pytest", "starlette", "trio", "uvicorn", "uvloop", "watchfiles"}
+import flowpy, flowpy.ext.redis, flowpy.io, flowpy.testing, flowpy.web
+extras = {"coredis", "fastapi", "numpy", "pytest", "redis", "starlette", "trio", "uvicorn", "uvloop", "watchfiles"}
 print(sorted(extras & set(sys.modules)))
 """
     done = subprocess.run(
