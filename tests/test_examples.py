@@ -989,23 +989,28 @@ def served(name, backend):
 async def test_search_as_you_type_gives_up_what_is_no_longer_wanted(capsys):
     pytest.importorskip("starlette", reason="starlette is not installed")
     typed = [
-        *((0, "d"), (0.1, "de"), (0.15, " DEB")),
-        (0.5, "deb"),  # once more
-        (0.7, "an item"),
-        (1, "map_latest"),
+        *((0, "t"), (0.1, "th"), (0.15, " THIRD")),
+        (0.5, "third"),  # once more
+        (0.7, "every"),
+        (1, "LAST"),
         (3, b"nothing that is typed"),
         (4, ""),
     ]
     messages = Flow.merge(*(Flow.of(text).delay(second) for second, text in typed))
+    example = load("search_as_you_type")
+    tenth = ["every", "second", "third", "fourth", "fifth", "sixth", "last"]
+    example.OPERATORS = {
+        f"{n}": tenth[n // 10] if n % 10 == 0 else "" for n in range(70)
+    }
+    example.OPERATORS["every"] = "the last one"
 
-    answers = load("search_as_you_type").answers(messages).map(json.loads)
+    answers = example.answers(messages).map(json.loads)
     found = await answers.map(lambda answer: next(iter(answer.values()))).to_list()
 
     assert found == [
-        *("deb", "debounce", 1),
-        *("an item", "debounce", "distinct_until_changed", "flat_map_first"),
-        *("flat_map_latest", "on_empty"),  # and no more
-        *("map_latest", "flat_map_latest", "map_latest", 2),
+        *("third", "20", 1),
+        *("every", "0"),  # it is given up before it comes to the last one
+        *("last", "60", "every", 2),
         *("", 0),
     ]
 
