@@ -10,11 +10,13 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from itertools import chain
 from reprlib import recursive_repr
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from flowpy._errors import add_note
 from flowpy._fusion import ENABLED, Run, cut
+from flowpy._meter import Meter, with_counters
 from flowpy._operator import Operator, Unopened
+from flowpy._operators.lifecycle import measure
 
 if TYPE_CHECKING:
     from flowpy._types import Ending, Items
@@ -34,6 +36,8 @@ def open_chain(stages: Stages, values: Values, owner: Chain) -> Any:
     for run, known in runs_to_open(stages, ENABLED):
         k = run.start
         part = owner._first(known) if known else owner
+        if run.stages[0] is measure:
+            return open_measured(stages, values, owner, k)
         if run.stages[0].reopens:
             above = (partial(open_chain, stages[:k], values[:k], part),)
         elif run.stages[0].holds and k:
@@ -49,6 +53,16 @@ def open_chain(stages: Stages, values: Values, owner: Chain) -> Any:
                 own_note = partial(part._note, k, stage=j)
                 above = (stage.start(*above, values=own[j], note=own_note),)
     return above[0]
+
+
+def open_measured(stages: Stages, values: Values, owner: Chain, k: int) -> Any:
+    """Return the same with counters between the stages above stage `k`."""
+    observer: Any
+    calls: Any
+    observer, calls = values[k]
+    meter = Meter(observer, calls.texts())
+    stages, values, places = with_counters(stages, values, k, meter)
+    return open_chain(stages, values, Counted(owner, places))
 
 
 class Above(Unopened):
@@ -108,9 +122,9 @@ class Chain(Unopened):
     def _parts(self) -> tuple[Stages, Values]:
         return self._stages, self._values
 
-    def _first(self, n: int) -> Self:
+    def _first(self, n: int) -> Chain:
         """Return the chain of the first so many stages."""
-        part = object.__new__(type(self))
+        part: Chain = object.__new__(type(self))
         part._stages, part._values = self._stages[:n], self._values[:n]
         return part
 
@@ -132,12 +146,16 @@ class Chain(Unopened):
         if text not in getattr(error, "__notes__", ()):
             add_note(error, text)
 
-    @recursive_repr("Flow(...)")  # a list may hold a flow of that list
-    def __repr__(self) -> str:
-        return ".".join(
+    def _calls(self) -> list[str]:
+        """Return how each stage reads."""
+        return [
             stage.describe(type(self), own)
             for stage, own in zip(self._stages, self._values, strict=True)
-        )
+        ]
+
+    @recursive_repr("Flow(...)")  # a list may hold a flow of that list
+    def __repr__(self) -> str:
+        return ".".join(self._calls())
 
     def explain(self) -> str:
         """Return the plan as text: what runs where, and what holds items back.
@@ -184,6 +202,23 @@ class Chain(Unopened):
             f"in the collecting task: {numbers(last)}; "
             f"buffers: {', '.join(map(str, crews))}"
         )
+
+
+class Counted(Chain):
+    """A chain with counters between its stages, which are none of its own."""
+
+    __slots__ = ("_owner", "_places")
+
+    def __init__(self, owner: Chain, places: list[int]) -> None:
+        self._owner = owner
+        self._places = places
+
+    def _first(self, n: int) -> Counted:
+        places = self._places[:n]
+        return Counted(self._owner._first(places[-1] + 1), places)
+
+    def _note(self, first: int, error: Exception, stage: int) -> None:
+        self._owner._note(self._places[first + stage], error, 0)
 
 
 def numbers(stages: range) -> str:

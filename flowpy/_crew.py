@@ -74,6 +74,32 @@ def after(instant: float, *, extra: float = 0) -> float:
     return instant + steps * max(STEP, 16 * ulp(instant))
 
 
+class Holder(Protocol):
+    """What holds the items of a stage that are not yet passed on."""
+
+    def waiting(self) -> int:
+        """Return how many they are."""
+        ...
+
+
+class Unclaimed(Protocol):
+    """Who wants to know what holds the items of a stage."""
+
+    holder: Holder | None
+
+
+unclaimed: ContextVar[Unclaimed | None] = ContextVar("flowpy.unclaimed", default=None)
+"""Set by who measures a stage that is now taking its first step, else None."""
+
+
+def claim(holder: Holder) -> None:
+    """Tell who measures the stage that is being started, if anybody, what holds it."""
+    wanted = unclaimed.get()
+    if wanted is not None:
+        unclaimed.set(None)
+        wanted.holder = holder
+
+
 class Gone(BaseException):
     """Raised by `Channel.put` when nobody wants items any more.
 
@@ -98,6 +124,7 @@ class Crew:
         "_context",
         "_ends",
         "_late",
+        "_lines",
         "_resting",
         "arrival",
         "closing",
@@ -106,7 +133,10 @@ class Crew:
         "scheduler",
     )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, holds: bool = True) -> None:
+        """Begin without children. `holds`: whether what waits in it is the stage's."""
+        if holds:
+            claim(self)
         self.scheduler = current_scheduler()
         self.name = f"flowpy.{name}#{next(_numbers)}"
         self.arrival = self.scheduler.gate()
@@ -117,9 +147,12 @@ class Crew:
         self._late: BaseException | None = None
         self._context = copy_context()
         self._context.run(_depth.set, _depth.get() + 1)
+        if not holds:
+            self._context.run(unclaimed.set, None)
         self._ends = self.scheduler.gate()
         self._children: set[Child] = set()
         self._channels: set[Channel[Any]] = set()
+        self._lines: list[Line[Any]] = []
         self._resting: set[object] = set()
 
     # What an operator needs:
@@ -133,7 +166,14 @@ class Crew:
 
     def line(self) -> Line[Any]:
         """Return a new line of channels, which are read in the order of arrival."""
-        return Line(self, self.arrival)
+        line: Line[Any] = Line(self, self.arrival)
+        self._lines.append(line)
+        return line
+
+    def waiting(self) -> int:
+        """Return how many items are in its channels, or in work."""
+        alone = sum(channel.waiting() for channel in self._channels if not channel.line)
+        return alone + sum(len(line.turns) for line in self._lines)
 
     def pump(self, source: AsyncIterable[T], channel: Channel[T]) -> Child:
         """Have a child iterate and close `source`, and put its items in `channel`."""
@@ -293,7 +333,9 @@ class Crew:
                 )
         finally:
             late, self.error, self._late = self._late, None, None
-            self._channels.clear()  # or they and the crew would keep each other alive
+            # Or they and the crew would keep each other alive.
+            self._channels.clear()
+            self._lines.clear()
             if late is not None and late is not error:
                 keep_first(error, late)
 
@@ -548,6 +590,10 @@ class Channel(Queue[T]):
         finally:
             resting.discard(me)
         return not self.over()
+
+    def waiting(self) -> int:
+        """Return how many items are in it."""
+        return len(self.items)
 
     def is_full(self) -> bool:
         """Tell whether its producers have to wait; one that is closed is not full."""

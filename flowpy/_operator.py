@@ -43,6 +43,7 @@ class Operator(Generic[P, R_co]):
         "callbacks",
         "fixed",
         "holds",
+        "is_common",
         "method",
         "params",
         "reopens",
@@ -53,6 +54,7 @@ class Operator(Generic[P, R_co]):
     )
 
     callbacks: tuple[bool, ...]
+    is_common: bool
     params: tuple[str, ...]
     reopens: bool
     shared: bool
@@ -78,6 +80,8 @@ class Operator(Generic[P, R_co]):
         self.reopens = params[:1] == ("reopen",)
         self.params = params[1:] if params[:1] in {("source",), ("reopen",)} else params
         self.shared = "branch" in self.params
+        # Whether what is above it is collected once for several flows.
+        self.is_common = self.shared or "sharing" in self.params
         self.callbacks = tuple(
             str(run.__annotations__[name]).startswith("Callback")
             for name in self.params

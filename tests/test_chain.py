@@ -182,6 +182,7 @@ SAME = [
     "Flow.of(1).log('app')",
     "Flow.of(1).log('app', 10)",
     "Flow.of(1).log(level=10)",
+    "Flow.of(1).measure(print)",
     # Hot flows
     "Flow.of(1).share()",
     "Flow.of(1).share(2)",

@@ -117,7 +117,7 @@ class Run(Generic[T]):
         self._reopen = reopen
         self._before = before
         self._forget = forget
-        self._crew = Crew("share")
+        self._crew = Crew("share", holds=False)
         self._gate = self._crew.scheduler.gate()
         self._listeners = 0
         self._ended = False

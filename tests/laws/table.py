@@ -898,6 +898,13 @@ ERRORS_AND_LIFE_CYCLE = (
         ),
     ),
     Case(
+        "measure",
+        lambda f, c: f.measure(c(lambda snapshot: None)),
+        gives=[1, 2, 3, 4],
+        calls="at end",
+        bad=not_callable("measure", "observer"),
+    ),
+    Case(
         "pipe",
         lambda f, c: f.pipe(doubled, 2),
         gives=[1, 1, 2, 2, 3, 3, 4, 4],
