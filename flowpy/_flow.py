@@ -59,6 +59,7 @@ from flowpy._operators import (
     time,
     transform,
 )
+from flowpy._progress import check_installed, sized_source
 from flowpy._terminals import Terminals
 from flowpy._types import MISSING
 
@@ -2298,6 +2299,45 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         check_type("name", name, str, NoneType)
         return self._then(lifecycle.log, name, check_level("level", level))
+
+    def progress(
+        self, description: str | None = None, *, total: int | None = None
+    ) -> Flow[T_co]:
+        """Show on standard error how many items have passed, and how fast.
+
+        A bar in a terminal or a notebook, redrawn at most every 100 ms; where lines
+        can't be drawn over, as in a log file, a line of text every 10 seconds, and one
+        at the end. Drawn by tqdm: `pip install "flowpy-stream[progress]"`.
+
+        ::
+
+            load:  42%|████▏     | 42/100 [00:10<00:13,  4.20it/s]
+
+        Args:
+            description: What stands before the bar.
+            total: How many items are expected; if not given, the length of the source,
+                if that has one and each stage between gives an item for each.
+
+        Shape: n items in, the same n out. Holds nothing, runs 1 task.
+
+        Raises:
+            TypeError: at the call, if `description` is not a string, or `total` not an
+                integer.
+            ValueError: at the call, if `total` is negative.
+            ModuleNotFoundError: at the call, if tqdm is not installed.
+
+        Example:
+            >>> run(Flow(range(3)).progress("load").to_list)
+            [0, 1, 2]
+
+        Source: `tqdm`, which counts an item when it has been used; here, as it passes.
+        """
+        check_type("description", description, str, NoneType)
+        if total is not None:
+            total = check_count("total", total)
+        check_installed()
+        sized = sized_source(self._stages, self._values)
+        return self._then(lifecycle.progress, description, total, sized)
 
     def measure(self, observer: Callable[[Snapshot], object]) -> Flow[T_co]:
         """Count what every stage above passes on, and tell an observer as it goes on.

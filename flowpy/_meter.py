@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import count
-from math import floor
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from flowpy._callbacks import awaiting
-from flowpy._crew import Crew, Holder, after, unclaimed
-from flowpy._iterating import closing, keep_first
+from flowpy._crew import Holder, unclaimed
+from flowpy._iterating import closing
 from flowpy._operator import operator
+from flowpy._reporter import Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from types import TracebackType
 
     from flowpy._operator import Operator
@@ -160,31 +160,15 @@ class Calls:
         return self._texts
 
 
-class Meter:
+class Meter(Reporter):
     """The counters of one collection, and who is told of them."""
 
-    __slots__ = (
-        "_collection",
-        "_crew",
-        "_failed",
-        "_looked",
-        "_now",
-        "_observer",
-        "_stages",
-        "_started",
-        "_step",
-        "_telling",
-        "_told",
-        "counters",
-        "due",
-    )
-
-    _crew: Crew
-    _now: Callable[[], float]
+    __slots__ = ("_collection", "_observer", "_stages", "counters")
 
     def __init__(
         self, observer: Callable[[Snapshot], object], texts: list[str]
     ) -> None:
+        super().__init__("measure", FLUSH)
         self._observer = awaiting(observer)
         self._stages = tuple(
             [
@@ -192,12 +176,8 @@ class Meter:
                 for number, text in enumerate(texts)
             ]
         )
-        self.counters: list[Counter] = []
-        self.due = self._step = 1
-        """How many items are a reason to look at the clock."""
-        self._failed = self._telling = False
-        self._started = self._looked = self._told = 0.0
         self._collection = next(_collections)
+        self.counters: list[Counter] = []
 
     def counter(self, stage: Operator[..., Any]) -> Counter:
         """Return the counter of the next stage."""
@@ -205,44 +185,11 @@ class Meter:
         self.counters.append(counter)
         return counter
 
-    # While the collection goes on:
+    def passed(self) -> int:
+        return self.counters[-1].items
 
-    async def __aenter__(self) -> Self:
-        crew = self._crew = Crew("measure", holds=False)
-        self._now = crew.scheduler.now
-        self._started = self._looked = self._told = self._now()
-        crew.spawn(self.tell_regularly, crew.scheduler.sleep, needed=False)
-        return self
-
-    async def look(self) -> None:
-        """See, at an item that is due, whether the observer has failed, or is not told.
-
-        A source that never waits keeps the task that tells it from running.
-        """
-        self._crew.check()
-        now = self._now()
-        passed, self._looked = now - self._looked, now
-        if passed < FLUSH / 4:
-            self._step *= 2
-        elif passed > FLUSH / 2:
-            self._step = max(self._step // 2, 1)
-        self.due = self.counters[-1].items + self._step
-        if now - self._told > FLUSH * LATE and not self._telling:
-            await self.tell()
-
-    async def tell_regularly(self, sleep: Callable[[float], Awaitable[None]]) -> None:
-        """Tell the observer every `FLUSH` seconds, on a grid."""
-        while True:
-            passed = floor((self._now() - self._started) / FLUSH + EARLY)
-            # What comes at the same instant is counted.
-            due = after(self._started + (passed + 1) * FLUSH)
-            await sleep(due - self._now())
-            await self.tell()
-
-    async def tell(self, *, ended: bool = False) -> None:
-        """Tell the observer what has been done so far."""
+    async def tell(self, *, ended: bool) -> None:
         before = self._stages
-        self._told = self._now()
         self._stages = tuple(
             [
                 replace(
@@ -254,37 +201,10 @@ class Meter:
                 for stage, counter in zip(before, self.counters, strict=True)
             ]
         )
-        seconds = self._told - self._started
-        snapshot = Snapshot(self._collection, seconds, ended, self._stages, before)
-        self._telling = True
-        try:
-            await self._observer(snapshot)
-        except BaseException:
-            self.due = 0  # the next item finds the error
-            raise
-        finally:
-            self._telling = False
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        failure = self._crew.error
-        try:
-            await self._crew.__aexit__(kind, error, traceback)
-        finally:
-            await self._end(error or failure)
-        if error is None and failure is not None:
-            raise failure
-
-    async def _end(self, error: BaseException | None) -> None:
-        try:
-            await self.tell(ended=True)
-        except Exception as late:  # noqa: BLE001 - noted or raised
-            if late is not error:
-                keep_first(error, late)
+        snapshot = Snapshot(
+            self._collection, self.seconds(), ended, self._stages, before
+        )
+        await self._observer(snapshot)
 
 
 def with_counters(
@@ -314,10 +234,3 @@ def with_counters(
         tuple([value for _, value, _ in made]),
         [place for _, _, place in made],
     )
-
-
-EARLY = 1e-3
-"""The part of a flush by which a timer may be early and count as in time: floats round."""
-
-LATE = 1.5
-"""The part of a flush after which it is told at an item."""

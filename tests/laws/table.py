@@ -898,6 +898,16 @@ ERRORS_AND_LIFE_CYCLE = (
         ),
     ),
     Case(
+        "progress",
+        lambda f, c: f.progress("loading", total=4),
+        gives=[1, 2, 3, 4],
+        bad=(
+            (lambda f: f.progress(3), TypeError, "description"),
+            (lambda f: f.progress(total="3"), TypeError, "total"),
+            (lambda f: f.progress(total=-1), ValueError, "total"),
+        ),
+    ),
+    Case(
         "measure",
         lambda f, c: f.measure(c(lambda snapshot: None)),
         gives=[1, 2, 3, 4],

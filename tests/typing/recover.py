@@ -186,6 +186,8 @@ def life_cycle(numbers: Flow[int]) -> None:
     assert_type(numbers.log(), Flow[int])
     assert_type(numbers.log("app.ticks", logging.DEBUG), Flow[int])
     assert_type(numbers.log(level="DEBUG"), Flow[int])
+    assert_type(numbers.progress(), Flow[int])
+    assert_type(numbers.progress("load", total=9), Flow[int])
     assert_type(numbers.measure(watch), Flow[int])
     assert_type(numbers.measure(watch_later), Flow[int])
     assert_type(numbers.measure(lambda snapshot: snapshot.stages[0].items), Flow[int])
@@ -206,5 +208,7 @@ def wrong(numbers: Flow[int]) -> None:
     numbers.on_start(disconnect)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     numbers.on_completion(report)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     numbers.on_empty(abs)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    numbers.progress(9)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    numbers.progress("load", 9)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     numbers.measure(abs)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     numbers.log(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
