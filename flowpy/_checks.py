@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
+from importlib.util import find_spec
 from logging import getLevelNamesMapping
 from operator import index
 from typing import TYPE_CHECKING, TypeVar
@@ -114,3 +115,10 @@ def check_error_types(
         if not (isinstance(each, type) and issubclass(each, Exception)):
             message = f"{name} must be subclasses of Exception; got {each!r}"
             raise TypeError(message)
+
+
+def check_installed(what: str, module: str, extra: str) -> None:
+    """Raise ModuleNotFoundError, which says what to install, if `module` is missing."""
+    if find_spec(module) is None:
+        message = f'{what} needs {module}: pip install "flowpy-stream[{extra}]"'
+        raise ModuleNotFoundError(message, name=module)

@@ -36,6 +36,7 @@ from flowpy._checks import (
     check_count,
     check_duration,
     check_error_types,
+    check_installed,
     check_level,
     check_number,
     check_optional_callable,
@@ -59,7 +60,7 @@ from flowpy._operators import (
     time,
     transform,
 )
-from flowpy._progress import check_installed, sized_source
+from flowpy._progress import sized_source
 from flowpy._terminals import Terminals
 from flowpy._types import MISSING
 
@@ -2335,7 +2336,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
         check_type("description", description, str, NoneType)
         if total is not None:
             total = check_count("total", total)
-        check_installed()
+        check_installed("progress", "tqdm", "progress")
         sized = sized_source(self._stages, self._values)
         return self._then(lifecycle.progress, description, total, sized)
 

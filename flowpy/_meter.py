@@ -110,6 +110,7 @@ class Counter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.holder = None  # what it holds now is let go
         if unclaimed.get() is self:  # the stage has failed before it held any
             unclaimed.set(None)
         if isinstance(error, Exception) and not self.below:

@@ -166,10 +166,3 @@ def sized_source(
     kept = all(stage.keeps_count for stage in stages[1:])
     sized = kept and stages[0].run is read_in_turns
     return values[0][0] if sized else None
-
-
-def check_installed() -> None:
-    """Raise ModuleNotFoundError, which says what to install, if tqdm is missing."""
-    if find_spec("tqdm") is None:
-        message = 'progress needs tqdm: pip install "flowpy-stream[progress]"'
-        raise ModuleNotFoundError(message, name="tqdm")
