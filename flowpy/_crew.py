@@ -52,6 +52,11 @@ _numbers = count(1)
 """One for each crew of the process: they tell its tasks from those of others."""
 
 
+def task_name(what: str) -> str:
+    """Return a name for a new task, as tools that list tasks show it."""
+    return f"flowpy.{what}#{next(_numbers)}"
+
+
 _depth: ContextVar[int] = ContextVar("flowpy._crew.depth", default=0)
 """How many crews have the running task further up a chain than its collector."""
 
@@ -138,7 +143,7 @@ class Crew:
         if holds:
             claim(self)
         self.scheduler = current_scheduler()
-        self.name = f"flowpy.{name}#{next(_numbers)}"
+        self.name = task_name(name)
         self.arrival = self.scheduler.gate()
         """Where the stage waits: woken by each item, end and error."""
         self.error: BaseException | None = None
