@@ -221,8 +221,9 @@ def flows_in(value: object) -> list[tuple[str, Unopened]]:
             if isinstance(flow, Unopened)
         ]
         return [(f"flow {number}", flow) for number, flow in enumerate(several, 1)]
-    given = value if isinstance(value, Mapping) else {"": value}
-    named = cast("Mapping[str, object]", given)
+    named: Mapping[str, object] = {"": value}
+    if isinstance(value, Mapping):
+        named = cast("Mapping[str, object]", value)
     return [(name, flow) for name, flow in named.items() if isinstance(flow, Unopened)]
 
 
