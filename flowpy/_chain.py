@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from flowpy._checks import check_choice
 from flowpy._errors import add_note
 from flowpy._fusion import ENABLED, Run, cut
+from flowpy._iterating import COLLECTIONS, read_in_turns
 from flowpy._meter import Meter, with_counters
 from flowpy._operator import Operator, Unopened
 from flowpy._operators.lifecycle import measure
 from flowpy._plan import Plan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flowpy._types import Ending, Items
 
 Stages = tuple[Operator[..., Any], ...]
@@ -83,6 +86,12 @@ class Above(Unopened):
             (*self._stages, ending), (*self._values, values), self._owner
         )
         return result
+
+    def _collection(self) -> Iterable[Any] | None:
+        if len(self._stages) > 1 or self._stages[0].run is not read_in_turns:
+            return None
+        items: Any = self._values[0][0]
+        return items if type(items) in COLLECTIONS else None
 
     def __aiter__(self) -> Items[Any]:
         self._items = self._items or open_chain(self._stages, self._values, self._owner)

@@ -39,7 +39,8 @@ def flow(fn: Callable[P, AsyncIterator[T]]) -> Callable[P, Flow[T]]:
 
     Each collection calls `fn` again with the same arguments. If the first of them is
     itself a flow, `fn` is an operator: `numbers.pipe(every_nth, 3)`. What it iterates
-    of the flows among its arguments is closed when it ends, however it does.
+    of the flows among its arguments is closed when it ends, however it does. A flow that
+    `fn` makes itself it has to close itself: `async with made.open() as items`.
 
     Args:
         fn: An async generator function.
@@ -229,11 +230,11 @@ async def fed(
     async with Crew("channel_flow") as crew:
         channel: Channel[Any] = Channel(crew, capacity)
         try:
-            crew.spawn(channel.run, partial(feeding, fn, channel, args, kwargs))
-            while await channel.more():
-                yield channel.take()
+            crew.spawn(channel._run, partial(feeding, fn, channel, args, kwargs))
+            while await channel._more():
+                yield channel._take()
         finally:
-            channel.end()
+            channel._end()
 
 
 async def feeding(

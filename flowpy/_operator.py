@@ -7,7 +7,7 @@ How chains of them run stands in `_chain`, what each of them does in `_sources` 
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from inspect import Parameter, signature
 from itertools import islice
@@ -55,10 +55,17 @@ class Operator(Generic[P, R_co]):
     )
 
     callbacks: tuple[bool, ...]
+    fixed: dict[str, object]
+    holds: str
     is_common: bool
+    keeps_count: bool
+    method: str
     params: tuple[str, ...]
     reopens: bool
+    run: Callable[P, R_co]
+    seam: str
     shared: bool
+    show: Show | None
 
     def __init__(
         self,
@@ -155,6 +162,10 @@ class Unopened:
 
     def _end(self, ending: Operator[..., Any], *values: object) -> Any:
         """Collect it with an ending; see what inherits from this class."""
+        raise NotImplementedError  # pragma: no cover
+
+    def _collection(self) -> Iterable[Any] | None:
+        """Return the collection whose items it gives as they stand, if it is that."""
         raise NotImplementedError  # pragma: no cover
 
 

@@ -91,10 +91,10 @@ async def results(
     async with Crew("map") as crew:
         if ordered:
             calls = OrderedCalls(crew, concurrency, fn)
-            line, waiting = calls.in_order, calls.parked
             calls.start(source)
-            while (line and line[0].done) or await calls.more():
-                y = line.popleft().value
+            line, waiting = calls.in_order, calls.parked
+            while (line and line[0]) or await calls.more():
+                [y] = line.popleft()
                 calls.pending -= 1
                 if waiting:
                     calls.release()
@@ -102,8 +102,8 @@ async def results(
                     yield y
         else:
             pool = Calls(crew, concurrency, fn)
-            done, parked = pool.done, pool.parked
             pool.start(source)
+            done, parked = pool.done, pool.parked
             while done or await pool.more():
                 y = done.popleft()
                 pool.pending -= 1
