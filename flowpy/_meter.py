@@ -42,6 +42,8 @@ class StageSnapshot:
     Example:
         >>> StageSnapshot(1, "map", "map(str)", items=2)
         StageSnapshot(number=1, name='map', call='map(str)', items=2, errors=0, waiting=0)
+
+    Source: flowpy's own.
     """
 
     number: int
@@ -67,6 +69,8 @@ class Snapshot:
         >>> stages = (StageSnapshot(0, "ticks", "ticks(9)", items=4),)
         >>> Snapshot(7, 0.1, ended=False, stages=stages, before=()).stages[0].items
         4
+
+    Source: flowpy's own.
     """
 
     collection: int

@@ -57,7 +57,7 @@ def names_for(module):
             continue
         public |= {name: getattr(found, name) for name in getattr(found, "__all__", ())}
     given = {"anyio": anyio, "asyncio": asyncio, "main": main}
-    if module == "flowpy.ext.redis":
+    if module.startswith("flowpy.ext.redis"):
         given["client"] = CoredisDouble()
     return given | public
 
