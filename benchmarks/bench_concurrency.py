@@ -206,7 +206,7 @@ async def sleep_zero(x: int) -> int:
 
 def map_flowpy(*, ordered: bool) -> Job:
     async def run(source: Any, count: int) -> int:
-        flow = Flow(lambda: source(count))
+        flow = Flow(range(count) if source is range else lambda: source(count))
         return await flow.map(sleep_zero, concurrency=CALLS, ordered=ordered).count()
 
     return run

@@ -39,7 +39,8 @@ def flow(fn: Callable[P, AsyncIterator[T]]) -> Callable[P, Flow[T]]:
 
     Each collection calls `fn` again with the same arguments. If the first of them is
     itself a flow, `fn` is an operator: `numbers.pipe(every_nth, 3)`. What it iterates
-    of the flows among its arguments is closed when it ends, however it does.
+    of the flows among its arguments is closed when it ends, however it does. A flow that
+    `fn` makes itself it has to close itself: `async with made.open() as items`.
 
     Args:
         fn: An async generator function.

@@ -270,6 +270,7 @@ def test_the_lines_of_gz_files_are_unzipped(files, capsys):
         (gzip.compress(b"fir\n")[:-4], "BadGzipFile: old.gz: Compressed file ended"),
         (gzip.compress(b"fir\n")[:10] + b"\xff" * 9, "BadGzipFile: old.gz: Error -3"),
     ],
+    ids=["not zipped", "cut off", "broken"],
 )
 def test_a_broken_gz_file_is_an_error_that_names_it(files, capsys, data, message):
     Path("old.gz").write_bytes(data)
@@ -280,6 +281,17 @@ def test_a_broken_gz_file_is_an_error_that_names_it(files, capsys, data, message
     assert printed.out.startswith("ash\nbeech\n")
     assert printed.err.startswith(f"flowpy: {message}")
     assert printed.err.count("\n") == 1
+
+
+def test_the_lines_before_the_break_of_a_gz_file_are_given(files, capsys):
+    numbers = [str(n * n) for n in range(30_000)]
+    Path("old.gz").write_bytes(gzip.compress("\n".join(numbers).encode())[:-4])
+    status = main(["lines", "old.gz"])
+    printed = capsys.readouterr()
+
+    assert status == 1
+    assert printed.out.split() == numbers[:-1]  # the last one has no end
+    assert printed.err.startswith("flowpy: BadGzipFile: old.gz: Compressed file ended")
 
 
 def test_a_named_pipe_is_never_unzipped(files, capsys):

@@ -155,7 +155,7 @@ async def test_a_function_is_called_at_each_collection_and_not_before():
     assert await numbers.to_list() == [0, 1]
 
 
-@pytest.mark.parametrize("source", [None, 3, object()], ids=repr)
+@pytest.mark.parametrize("source", [None, 3, object()], ids=["None", "int", "object"])
 async def test_what_can_be_neither_iterated_nor_called_is_refused(source):
     with pytest.raises(TypeError, match="source must be an async iterable") as raised:
         Flow(source)

@@ -15,8 +15,9 @@ import pytest
 
 import flowpy
 from flowpy import Flow, GroupedFlow, io, testing, web
+from flowpy.ext import opentelemetry, prometheus, ray, redis
 
-MODULES = [flowpy, io, testing, web]
+MODULES = [flowpy, io, testing, web, opentelemetry, prometheus, ray, redis]
 OF_FLOW = {name for name in dir(Flow) if not name.startswith("_")}
 
 
@@ -54,7 +55,14 @@ def methods(module, kind):
 
 CALLABLES = [pytest.param(*each[1:], id=each[0]) for each in callables()]
 
-MADE_BY_FLOWPY = {flowpy.Channel, flowpy.Job, testing.Probe, web.WebSocket}
+MADE_BY_FLOWPY = {
+    flowpy.Channel,
+    flowpy.Job,
+    flowpy.Snapshot,
+    flowpy.StageSnapshot,
+    testing.Probe,
+    web.WebSocket,
+}
 """Classes that users do not call."""
 
 

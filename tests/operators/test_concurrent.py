@@ -50,6 +50,96 @@ class Calls:
 # -------------------------------------------------------------------- map(concurrency)
 
 
+COLLECTION_OF_TEN = [
+    list(range(10)),
+    tuple(range(10)),
+    range(10),
+    dict.fromkeys(range(10)),
+]
+
+
+@either_order
+@pytest.mark.parametrize(
+    "items", COLLECTION_OF_TEN, ids=lambda items: type(items).__name__
+)
+async def test_a_collection_is_called_with_item_by_item(items, ordered):
+    calls = Calls(lambda item: item % 3)
+    results = await Flow(items).map(calls, concurrency=4, ordered=ordered).to_list()
+
+    assert sorted(results) == list(items)
+    assert results == list(items) or not ordered
+    assert calls.most == 4
+
+
+@either_order
+async def test_no_more_of_a_collection_is_begun_than_twice_the_calls_at_once(ordered):
+    calls = Calls(lambda item: 0)
+    begun = []
+    async with Flow(range(100)).map(calls, concurrency=4, ordered=ordered).open() as it:
+        for _ in range(20):
+            await anext(it)
+            await anyio.sleep(1)
+            begun.append(calls.started)
+
+    assert begun == list(range(9, 29))
+
+
+@either_order
+@pytest.mark.parametrize("wait", [anyio.sleep, None])
+async def test_an_error_stops_the_calls_for_a_collection(ordered, wait):
+    seen = []
+
+    async def fn(item):
+        if wait is not None:
+            await wait(item)
+        seen.append(item)
+        if item == 3:
+            raise Boom
+        return item
+
+    items, error = [], None
+    try:
+        flow = Flow(range(100)).map(fn, concurrency=2, ordered=ordered)
+        await flow.collect(items.append)
+    except Boom as raised:
+        error = raised
+
+    assert items == [0, 1, 2]
+    assert seen == [0, 1, 2, 3]
+    assert isinstance(error, Boom)
+
+
+@either_order
+async def test_what_is_appended_to_a_list_meanwhile_is_called_with_too(ordered):
+    todo = [3, 3]
+
+    async def visit(n):
+        await anyio.sleep(1)
+        todo.extend([n - 1] * n)
+        return n
+
+    found = await Flow(todo).map(visit, concurrency=2, ordered=ordered).to_list()
+
+    assert sorted(found) == [*[0] * 12, *[1] * 12, *[2] * 6, 3, 3]
+
+
+@either_order
+async def test_a_dict_that_changes_meanwhile_is_an_error_after_the_results(ordered):
+    ages = {"ann": 3, "bob": 5, "cid": 8}
+    seen = []
+
+    async def age(name):
+        await anyio.sleep(ages[name])
+        ages["dan"] = 1
+        return ages[name]
+
+    flow = Flow(ages).map(age, concurrency=2, ordered=ordered)
+    with pytest.raises(RuntimeError, match="changed size"):
+        await flow.collect(seen.append)
+
+    assert seen == [3, 5]
+
+
 async def test_results_come_in_the_order_of_the_items():
     await assert_marbles(
         lambda a: a.map(call({"a": 5, "b": 1, "c": 1}), concurrency=3),

@@ -150,7 +150,7 @@ async def test_catch_goes_on_with_what_the_handler_gives(fallback):
     assert await failing.catch(handler=later).to_list() == [1, 8, 9]
 
 
-@pytest.mark.parametrize("given", [None, 0, False, object(), list], ids=repr)
+@pytest.mark.parametrize("given", [None, 0, False, 1.5, list], ids=repr)
 async def test_anything_else_that_the_handler_gives_ends_the_flow(given):
     failing = Flow.of(1).concat(Flow.fail(ValueError("boom")))
 

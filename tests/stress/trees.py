@@ -171,6 +171,8 @@ class Case:
             self.groups += 1
             flow = Flow(self.grouped(name, items, pauses))
             return Node(flow, Expected(tuple(items)))
+        if self.random.random() < 0.1:
+            return Node(Flow(self.any_of(items, list(items))), Expected(tuple(items)))
         fails_at = self.random.randint(0, n) if self.seldom(0.35) else None
         hangs = self.hangs and self.random.random() < 0.3
         error = None if fails_at is None else self.plant(name)
