@@ -24,6 +24,14 @@ __all__ = (
     "write_stream",
 )
 
-for _public in (Message, acknowledge, read_group, read_stream, write_stream):
+for _public in (
+    Client,
+    Entry,
+    Message,
+    acknowledge,
+    read_group,
+    read_stream,
+    write_stream,
+):
     _public.__module__ = __name__  # where users import it from
 del _public

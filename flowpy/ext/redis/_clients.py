@@ -24,7 +24,10 @@ Command: TypeAlias = Callable[..., object]
 
 
 class Client(Protocol):
-    """An async client of Redis: `coredis.Redis`, `redis.asyncio.Redis` or the like."""
+    """An async client of Redis: `coredis.Redis`, `redis.asyncio.Redis` or the like.
+
+    Source: the commands of Redis Streams.
+    """
 
     async def __aenter__(self) -> object: ...
 

@@ -17,7 +17,10 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Entry(Generic[T_co]):
-    """An entry of a stream."""
+    """An entry of a stream; `read_stream` gives them.
+
+    Source: Redis `XREAD`.
+    """
 
     __slots__ = ("_decode", "_value", "fields", "id", "key")
 
@@ -73,6 +76,8 @@ class Message(Entry[T_co]):
     """An entry that was delivered to a consumer, until it is acknowledged.
 
     One that is not will be delivered again: see `read_group`.
+
+    Source: Redis `XREADGROUP`.
     """
 
     __slots__ = ("_group", "deliveries")
@@ -96,7 +101,10 @@ class Message(Entry[T_co]):
         return self.deliveries > 1
 
     async def ack(self) -> None:
-        """Acknowledge it now, alone; `acknowledge` does it for many at once."""
+        """Acknowledge it now, alone; `acknowledge` does it for many at once.
+
+        No error of its own; those of the client are raised.
+        """
         await self._group.acknowledge([self.id])
 
     def __repr__(self) -> str:
