@@ -1,22 +1,22 @@
-"""Rows into SQLite, up to 500 in one transaction, written in a worker thread.
+"""Rows into SQLite, many in one transaction, written in a worker thread.
 
-Shows how items become batches (`chunked`), how a call that may fail becomes a flow of
-its own, so that `retry` repeats only that call, and that nothing gets lost: the last,
-shorter batch is written too, and so is what came before an error of the source, which
-`chunked` passes on ahead of the error.
+Shows how items become batches, by number or by time: 500 rows are written at once, and
+fewer when the first of them has waited half a second (`chunked(500, within=0.5)`). A call
+that may fail becomes a flow of its own, so that `retry` repeats only that call. And nothing
+gets lost: the last, shorter batch is written too, and so is what came before an error of
+the source, which `chunked` passes on ahead of the error.
 
     python examples/rows_into_sqlite.py [DATABASE] [--backend asyncio|trio]
 """
 
 import sqlite3
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from contextlib import closing
-from functools import partial
 
-from anyio import to_thread
+from anyio import sleep, to_thread
 
-from flowpy import Flow, run
+from flowpy import Flow, flow, run
 
 Row = tuple[str, int, float]
 
@@ -27,12 +27,15 @@ INSERT = "INSERT OR REPLACE INTO measurements VALUES (?, ?, ?)"
 COUNT = "SELECT count(*) FROM measurements WHERE sensor = ?"
 
 
-def measurements(sensor: str) -> Iterator[Row]:
-    """Give numbered temperatures; the cellar's sensor fails after some."""
+@flow
+async def measurements(sensor: str) -> AsyncIterator[Row]:
+    """Give numbered temperatures; the cellar's sensor pauses, and fails after some."""
     for number in range(1234):
         yield sensor, number, 20 + number % 7 / 10
-    if sensor == "cellar":
-        raise ConnectionError("the sensor does not answer")
+        if sensor == "cellar" and number == 299:
+            await sleep(0.75)
+        if sensor == "cellar" and number == 306:
+            raise ConnectionError("the sensor does not answer")
 
 
 def is_locked(error: Exception) -> bool:
@@ -53,7 +56,7 @@ async def save(rows: Flow[Row], database: sqlite3.Connection) -> list[int]:
         return attempt.retry(5, on=is_locked, backoff=0.05)
 
     return await (
-        rows.chunked(500)
+        rows.chunked(500, within=0.5)
         .flat_map(insertion)
         .catch(ConnectionError, handler=lambda error: print(f"stopped: {error}"))
         .to_list()
@@ -67,7 +70,7 @@ async def main(path: str = ":memory:") -> None:
     with closing(sqlite3.connect(path, timeout=0, check_same_thread=False)) as database:
         database.execute(TABLE)
         for sensor in ("attic", "cellar"):
-            sizes = await save(Flow(partial(measurements, sensor)), database)
+            sizes = await save(measurements(sensor), database)
             (count,) = database.execute(COUNT, [sensor]).fetchone()
             print(f"{sensor}: {count} rows saved in {len(sizes)} batches, {sizes}")
 

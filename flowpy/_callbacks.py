@@ -7,17 +7,18 @@ that return a coroutine all become one thing here. No operator asks which it has
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from inspect import CO_COROUTINE, iscoroutinefunction
-from pickle import PicklingError, dumps
 from types import FunctionType
-from typing import Any, Generic, TypeVar
-
-from typing_extensions import TypeIs
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from flowpy._scheduler import wait_future
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
+    from typing_extensions import TypeIs
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -112,11 +113,14 @@ def equals(old: object, new: object) -> bool:
 class Remote(Generic[T, R]):
     """A plain function that an executor runs, to be awaited like any other."""
 
-    __slots__ = ("broken", "fn", "on")
+    __slots__ = ("broken", "fn", "in_threads", "on")
 
     def __init__(self, fn: Callable[[T], R], on: Executor) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - slow to import
+
         self.fn = fn
         self.on = on
+        self.in_threads = isinstance(on, ThreadPoolExecutor)
         self.broken = False
         """Whether the executor lost its workers, and so fails all that it was given."""
 
@@ -128,7 +132,7 @@ class Remote(Generic[T, R]):
         try:
             result = await self._result(item)
         except Exception as error:
-            if type(error) in PICKLING and "pickle" in str(error).lower():
+            if is_of_pickle(error):
                 error.add_note(self._what_does_not_pickle(item))
             raise
         if is_coroutine(result):
@@ -142,6 +146,8 @@ class Remote(Generic[T, R]):
         try:
             return await wait_future(future)
         except BaseException as error:
+            from concurrent.futures import BrokenExecutor  # noqa: PLC0415 - as above
+
             self.broken |= isinstance(error, BrokenExecutor)
             if not self.broken:
                 # It has an effect on what the executor has not begun. A process pool
@@ -153,7 +159,7 @@ class Remote(Generic[T, R]):
             del future  # or it and the error that it holds would keep each other alive
 
     def _submit(self, item: T) -> Future[R]:
-        if isinstance(self.on, ThreadPoolExecutor):
+        if self.in_threads:
             # Threads see the context variables that the task does; nothing else could.
             return self.on.submit(copy_context().run, self.fn, item)
         return self.on.submit(self.fn, item)
@@ -168,12 +174,18 @@ class Remote(Generic[T, R]):
         )
 
 
-PICKLING = (PicklingError, AttributeError, TypeError)
-"""What pickle raises for what it cannot take."""
+def is_of_pickle(error: Exception) -> bool:
+    """Tell whether `error` is one of those that pickle raises for what it cannot take."""
+    from pickle import PicklingError  # noqa: PLC0415 - slow to import
+
+    kinds = (PicklingError, AttributeError, TypeError)
+    return type(error) in kinds and "pickle" in str(error).lower()
 
 
 def pickles(value: object) -> bool:
     """Tell whether `value` can be sent to another process."""
+    from pickle import dumps  # noqa: PLC0415 - slow to import
+
     try:
         dumps(value)
     except Exception:  # noqa: BLE001 - whatever the value's own methods raise

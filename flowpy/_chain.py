@@ -151,7 +151,7 @@ class Chain(Unopened):
     def explain(self) -> str:
         """Return the plan as text: what runs where, and what holds items back.
 
-        Nothing is run. Every stage is a line, with its number; behind it stands why it
+        Nothing is run, no error comes of it. Every stage is a line, with its number; behind it stands why it
         cannot become one function with its neighbours, where that is so.
 
         Example:

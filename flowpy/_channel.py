@@ -7,7 +7,6 @@ have between their tasks is in `_crew`.
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future
 from contextvars import ContextVar
 from functools import partial
 from threading import get_ident
@@ -19,6 +18,7 @@ from flowpy._scheduler import protected
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
 
     from flowpy._crew import Crew
     from flowpy._scheduler import Gate
@@ -77,6 +77,23 @@ class Channel(Generic[T_contra]):
 
     Its methods are called by tasks and callbacks of the event loop that collects the
     flow; from other threads, only `send_from_thread` and `close`.
+
+    Shape: the items of the flow, in the order in which they were put in. Holds at most
+        the `capacity` that `channel_flow` was given.
+
+    Example:
+        >>> @channel_flow
+        ... async def letters(channel):
+        ...     await channel.send("a")
+        ...     channel.try_send(
+        ...         "b"
+        ...     )  # in another thread: channel.send_from_thread("b")
+        ...     channel.close()
+        ...     await channel.wait_closed()
+        >>> run(letters().to_list)
+        ['a', 'b']
+
+    Source: Kotlin Flow `callbackFlow` and its `ProducerScope`.
     """
 
     __slots__ = (
@@ -107,6 +124,9 @@ class Channel(Generic[T_contra]):
     async def send(self, item: T_contra) -> None:
         """Put an item in, once there is room for it.
 
+        Args:
+            item: Of whatever kind, None included.
+
         Raises:
             FlowClosedError: while running, if the channel is closed. In the function
                 that feeds the flow it ends that function, and not the flow with an
@@ -125,14 +145,23 @@ class Channel(Generic[T_contra]):
                 raise _crew.Gone
 
     def try_send(self, item: T_contra) -> bool:
-        """Put an item in if there is room for it; else, or if it is closed, False."""
+        """Put an item in if there is room for it; tell whether it was.
+
+        A channel that has been closed has no room. No error of its own.
+
+        Args:
+            item: Of whatever kind, None included.
+        """
         return self._feed.offer(item)
 
     def send_from_thread(self, item: T_contra) -> None:
         """Put an item in from another thread, which waits until there is room for it.
 
+        Args:
+            item: Of whatever kind, None included.
+
         Raises:
-            FlowClosedError: if the flow has ended, or ends meanwhile.
+            FlowClosedError: at the call, if the flow has ended, or ends meanwhile.
             RuntimeError: at the call, in the thread of the event loop, which it would
                 block for ever.
         """
@@ -142,6 +171,8 @@ class Channel(Generic[T_contra]):
                 "thread; use await channel.send(...) or channel.try_send(...)"
             )
             raise RuntimeError(message)
+        from concurrent.futures import Future  # noqa: PLC0415 - slow to import
+
         sent: Future[None] = Future()
         try:
             self._call(partial(self._take_in, item, sent))
@@ -178,13 +209,14 @@ class Channel(Generic[T_contra]):
         """Wait until the channel is closed: by `close`, or since the collector left.
 
         The function that feeds the flow may then clean up and return: it is cancelled
-        no more, unless the collector itself is, and then where it awaits again.
+        no more, unless the collector itself is, and then where it awaits again. No
+        error of its own.
         """
         await self._feed.closed()
 
     # For the stage:
 
-    async def run(self, produce: Callable[[], Awaitable[object]]) -> None:
+    async def _run(self, produce: Callable[[], Awaitable[object]]) -> None:
         """Have a function feed the flow; what it sends in vain is no error."""
         _PRODUCING.set(self)
         try:
@@ -207,19 +239,19 @@ class Channel(Generic[T_contra]):
             return self._closed
         return isinstance(error, _crew.Gone)
 
-    def take(self) -> Any:
+    def _take(self) -> Any:
         """Return the first item, and let who waits for room go on."""
         item = self._feed.take()
         while self._waiting and len(self._feed.items) < self._feed.ahead:
             self._take_in(*self._waiting.popleft())
         return item
 
-    async def more(self) -> bool:
+    async def _more(self) -> bool:
         """Wait until an item is there; False at the end."""
         return bool(self._feed.items) or await self._feed.more()
 
     @protected
-    def end(self) -> None:
+    def _end(self) -> None:
         """Refuse all that threads still want to send."""
         self._ended = True
         while self._waiting:

@@ -7,8 +7,6 @@ in the form that operators use.
 from __future__ import annotations
 
 import math
-from datetime import timedelta
-from logging import getLevelNamesMapping
 from operator import index
 from typing import TYPE_CHECKING, TypeVar
 
@@ -61,8 +59,11 @@ def check_number(name: str, value: float, kind: str = "a number") -> float:
 
 def check_duration(name: str, value: Duration) -> float:
     """Return `value` in seconds: finite and not negative."""
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
+    if not isinstance(value, (int, float)):
+        from datetime import timedelta  # noqa: PLC0415 - slow to import
+
+        if isinstance(value, timedelta):
+            value = value.total_seconds()
     return check_number(name, value, "seconds or a timedelta")
 
 
@@ -94,6 +95,8 @@ def check_choice(name: str, value: object, *choices: object) -> None:
 def check_level(name: str, value: int | str) -> int:
     """Return the number of a logging level, given by number or name."""
     check_type(name, value, int, str)
+    from logging import getLevelNamesMapping  # noqa: PLC0415 - slow to import
+
     known = getLevelNamesMapping()
     if isinstance(value, str) and value not in known:
         message = f"{name} must be a number or one of {', '.join(known)}"

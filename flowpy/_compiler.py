@@ -13,13 +13,13 @@ from __future__ import annotations
 import ast
 import builtins
 import linecache
+import os
 import tokenize
 from collections import Counter
 from collections.abc import Callable, Collection
 from dis import get_instructions
 from functools import cache, partial
 from inspect import iscoroutinefunction
-from pathlib import Path
 from threading import RLock
 from time import sleep
 from types import CodeType, FunctionType, TracebackType
@@ -123,7 +123,7 @@ def text_of(operator: Operator[..., Any]) -> Text | None:
 
 # ------------------------------------------------- the file that fused code points to
 
-FILE = str(Path(__file__).with_name("_operators") / "<fused>")
+FILE = os.path.join(os.path.dirname(__file__), "_operators", "<fused>")
 """A function has one file name, its operators have several files: this one is all of
 them, one after another, in the cache that tracebacks and debuggers read."""
 

@@ -28,6 +28,7 @@ from flowpy._iterating import closing, keep_first
 from flowpy._operator import Unopened, operator
 from flowpy._scheduler import (
     Gate,
+    Scheduler,
     Task,
     current_scheduler,
     is_for_good,
@@ -107,13 +108,13 @@ class Crew:
     )
 
     def __init__(self, name: str) -> None:
-        self.scheduler = current_scheduler()
-        self.name = f"flowpy.{name}#{next(_numbers)}"
-        self.arrival = self.scheduler.gate()
+        self.scheduler: Scheduler = current_scheduler()
+        self.name: str = f"flowpy.{name}#{next(_numbers)}"
+        self.arrival: Gate = self.scheduler.gate()
         """Where the stage waits: woken by each item, end and error."""
         self.error: BaseException | None = None
         """The first error of a child, until the stage is being closed."""
-        self.closing = False
+        self.closing: bool = False
         self._late: BaseException | None = None
         self._context = copy_context()
         self._context.run(_depth.set, _depth.get() + 1)
@@ -324,7 +325,8 @@ class Child:
         self._needed = needed
         self._stopping = False
         self.task: Task | None = None
-        self.ended = self.leaving = False
+        self.ended: bool = False
+        self.leaving: bool = False
 
     @property
     def key(self) -> object:
@@ -421,8 +423,8 @@ class Queue(Generic[T]):
     _queue: deque[Any]
 
     def __init__(self, crew: Crew, arrival: Gate) -> None:
-        self.crew = crew
-        self.arrival = arrival
+        self.crew: Crew = crew
+        self.arrival: Gate = arrival
         self._feeders = 0
 
     @property
@@ -479,13 +481,13 @@ class Channel(Queue[T]):
         super().__init__(crew, arrival)
         self.items: deque[T] = deque()
         self._queue = self.items
-        self.ahead = ahead
+        self.ahead: int = ahead
         """How many items make its producers wait; 0 once it is closed."""
-        self.line = line
-        self.index = 0
+        self.line: Line[T] | None = line
+        self.index: int = 0
         """Which in its line it is, from 0."""
         self._held = crew.scheduler.gate()
-        self.parked = self._held.parked
+        self.parked: deque[Any] = self._held.parked
         """Not empty while producers wait; for `if channel.parked: channel.release()`."""
         if crew.closing or crew.error is not None:
             self.ahead = 0

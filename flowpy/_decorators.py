@@ -230,11 +230,11 @@ async def fed(
     async with Crew("channel_flow") as crew:
         channel: Channel[Any] = Channel(crew, capacity)
         try:
-            crew.spawn(channel.run, partial(feeding, fn, channel, args, kwargs))
-            while await channel.more():
-                yield channel.take()
+            crew.spawn(channel._run, partial(feeding, fn, channel, args, kwargs))
+            while await channel._more():
+                yield channel._take()
         finally:
-            channel.end()
+            channel._end()
 
 
 async def feeding(

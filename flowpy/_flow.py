@@ -7,9 +7,6 @@ to the operator that does the work, in the file of `_operators/` that its sectio
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
-from concurrent.futures import Executor
-from logging import INFO
-from random import Random
 from types import NoneType
 from typing import (
     TYPE_CHECKING,
@@ -19,15 +16,13 @@ from typing import (
     Never,
     ParamSpec,
     TypeGuard,
+    TypeVar,
     cast,
     get_args,
     overload,
 )
 
-from typing_extensions import TypeIs, TypeVar
-
 from flowpy import _sources as sources
-from flowpy._blocking import iterate_blocking
 from flowpy._callbacks import Remote, equals, is_async, itself
 from flowpy._chain import Chain, Stages, Values
 from flowpy._checks import (
@@ -59,7 +54,7 @@ from flowpy._operators import (
     transform,
 )
 from flowpy._terminals import Terminals
-from flowpy._types import MISSING
+from flowpy._types import INFO, MISSING
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -68,7 +63,12 @@ if TYPE_CHECKING:
         Coroutine,
         Generator,
     )
+    from concurrent.futures import Executor
     from contextlib import AbstractAsyncContextManager
+    from random import Random
+
+    from typing_extensions import TypeIs
+    from typing_extensions import TypeVar as TypeVarWithDefault
 
     from flowpy._hot import SharedFlow, StateFlow
     from flowpy._operator import Operator
@@ -97,7 +97,10 @@ U = TypeVar("U")
 U2 = TypeVar("U2")
 U3 = TypeVar("U3")
 U4 = TypeVar("U4")
-V = TypeVar("V", default=Never)
+if TYPE_CHECKING:
+    V = TypeVarWithDefault("V", default=Never)
+else:
+    V = TypeVar("V")  # a default is for type checkers; Python knows it from 3.13 on
 P = ParamSpec("P")
 
 
@@ -161,7 +164,10 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def of(*items: Any) -> Flow[Any]:
         """Make a flow of the given items.
 
-        Shape: n items out, in order.
+        Args:
+            items: Of whatever kind, None included.
+
+        Shape: n items out, in order. No error of its own.
 
         Example:
             >>> run(Flow.of(1, None, 2).to_list)
@@ -175,7 +181,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def empty() -> Flow[Never]:
         """Make a flow that ends at once.
 
-        Shape: 0 items out.
+        Shape: 0 items out. No error of its own.
 
         Example:
             >>> run(Flow.empty().to_list)
@@ -189,7 +195,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def never() -> Flow[Never]:
         """Make a flow that gives nothing and does not end.
 
-        Shape: 0 items out; waits until it is cancelled.
+        Shape: 0 items out; waits until it is cancelled. No error of its own.
 
         Example:
             >>> print(Flow.never().on_start(print))
@@ -297,7 +303,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
             ...     for word in ("a", "b", "c"):
             ...         queue.put_nowait(word)
             ...     return await Flow.from_queue(queue).take(2).to_list()
-            >>> run(main)
+            >>> run(main, backend="asyncio")
             ['a', 'b']
 
         Source: Kotlin Flow `consumeAsFlow`, but the queue is left open.
@@ -420,6 +426,8 @@ class Flow(Terminals[T_co], Generic[T_co]):
         check_type("ordered", ordered, bool)
         check_optional_callable("on_error", on_error)
         if on is not None:
+            from concurrent.futures import Executor  # noqa: PLC0415 - slow to import
+
             check_type("on", on, Executor)
             if is_async(fn):
                 message = f"fn must be a plain function for `on` to run it; got {fn!r}"
@@ -556,7 +564,8 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def pairwise(self) -> Flow[tuple[T_co, T_co]]:
         """Pair each item with the one before it.
 
-        Shape: n items in, n - 1 tuples `(before, item)` out. Holds 1 item.
+        Shape: n items in, n - 1 tuples `(before, item)` out. Holds 1 item. No error of
+            its own.
 
         Example:
             >>> run(Flow.of(1, 4, 9).pairwise().map(lambda p: p[1] - p[0]).to_list)
@@ -769,7 +778,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def filter_not_none(self: Flow[S | None]) -> Flow[S]:
         """Pass on the items that are not None.
 
-        Shape: n items in, 0..n out, in order.
+        Shape: n items in, 0..n out, in order. No error of its own.
 
         Example:
             >>> run(Flow.of(1, None, 0).filter_not_none().to_list)
@@ -1395,7 +1404,10 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def start_with(self, *items: U) -> Flow[T_co | U]:
         """Give `items`, then those of this flow.
 
-        Shape: the given items first, before anything is pulled.
+        Args:
+            items: Of whatever kind, None included.
+
+        Shape: the given items first, before anything is pulled. No error of its own.
 
         Example:
             >>> run(Flow.of(2, 3).start_with(0, 1).to_list)
@@ -1408,7 +1420,10 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def end_with(self, *items: U) -> Flow[T_co | U]:
         """Give the items of this flow, then `items`.
 
-        Shape: the given items last, after a normal end only.
+        Args:
+            items: Of whatever kind, None included.
+
+        Shape: the given items last, after a normal end only. No error of its own.
 
         Example:
             >>> run(Flow.of(0, 1).end_with(2).to_list)
@@ -1731,7 +1746,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
             slow reader a---c---d|
 
         Shape: n items in, 1..n out, in order; the last one is among them. Upstream
-            never waits. Holds 1 item, runs 1 task.
+            never waits. Holds 1 item, runs 1 task. No error of its own.
 
         Example:
             >>> run(Flow(range(5)).conflate().to_list)
@@ -2155,7 +2170,10 @@ class Flow(Terminals[T_co], Generic[T_co]):
             check_callable("on", on)
         else:
             check_error_types("on", on)
-        check_type("jitter", jitter, bool, Random)
+        if not isinstance(jitter, bool):
+            from random import Random  # noqa: PLC0415 - slow to import
+
+            check_type("jitter", jitter, bool, Random)
         return self._then(
             recover.retry,
             times,
@@ -2265,7 +2283,10 @@ class Flow(Terminals[T_co], Generic[T_co]):
     def if_empty(self, *items: U) -> Flow[T_co | U]:
         """Give `items` if the flow ends without one of its own.
 
-        Shape: n items in, the same n out, or the given ones.
+        Args:
+            items: Of whatever kind, None included.
+
+        Shape: n items in, the same n out, or the given ones. No error of its own.
 
         Example:
             >>> run(Flow([]).if_empty("none").to_list)
@@ -2316,7 +2337,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
                 async for x in items:
                     break
 
-        Shape: the items, in order; one collection.
+        Shape: the items, in order; one collection. No error of its own.
 
         Example:
             >>> async def main():
@@ -2354,6 +2375,8 @@ class Flow(Terminals[T_co], Generic[T_co]):
 
         Source: flowpy's own.
         """
+        from flowpy._blocking import iterate_blocking  # noqa: PLC0415 - few need it
+
         return iterate_blocking(self.open, backend)
 
     def launch_in(self, task_group: AnyTaskGroup) -> Job:
@@ -2412,9 +2435,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
 
         Example:
             >>> shared = Flow.of(1, 2).on_start(lambda: print("once")).share()
-            >>> run(shared.merge(shared).to_list)
+            >>> run(shared.zip(shared).to_list)
             once
-            [1, 1, 2, 2]
+            [(1, 1), (2, 2)]
 
         Source: RxJS `share`; Kotlin Flow has `shareIn` only.
         """

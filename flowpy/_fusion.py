@@ -11,7 +11,6 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from flowpy._callbacks import is_async
-from flowpy._compiler import fuse, text_of
 from flowpy._iterating import read_in_turns, size_of
 
 if TYPE_CHECKING:
@@ -85,6 +84,8 @@ class Run:
                     for bit, where in enumerate(self.callbacks)
                     if are_async >> bit & 1
                 }
+                from flowpy._compiler import fuse  # noqa: PLC0415 - see `cut`
+
                 shape.function = fuse(self.stages, known)
         return shape.function
 
@@ -116,6 +117,10 @@ def shape_of(stages: tuple[Operator[..., Any], ...], are_async: int) -> Shape:
 @lru_cache(maxsize=512)
 def cut(stages: tuple[Operator[..., Any], ...], fused: bool) -> tuple[Run, ...]:  # noqa: FBT001 - the key
     """Return the runs of stages that become one function each, or stand alone."""
+    # It brings much of the standard library with it, which whoever only imports flowpy
+    # does not need.
+    from flowpy._compiler import text_of  # noqa: PLC0415 - not before there is a chain
+
     runs: list[Run] = []
     start = 0
     texts: list[Text] = []

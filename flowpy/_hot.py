@@ -191,6 +191,9 @@ class SharedFlow(Flow[T], Generic[T]):
         `"suspend"`; those who wait go on in their order. If it is cancelled meanwhile,
         nobody gets the item.
 
+        Args:
+            item: Of whatever kind, None included.
+
         Raises:
             FlowClosedError: while running, if the flow has been closed, before or
                 while it waits.
@@ -213,6 +216,9 @@ class SharedFlow(Flow[T], Generic[T]):
 
         May be called in any thread.
 
+        Args:
+            item: Of whatever kind, None included.
+
         Raises:
             FlowClosedError: at the call, if the flow has been closed.
             AttributeError: at the call, if `share_in` feeds the flow.
@@ -229,6 +235,9 @@ class SharedFlow(Flow[T], Generic[T]):
         """Do the same as `emit` in a thread that runs no event loop.
 
         The thread waits where `emit` would.
+
+        Args:
+            item: Of whatever kind, None included.
 
         Raises:
             FlowClosedError: at the call, if the flow has been closed, before or while
@@ -287,7 +296,7 @@ class SharedFlow(Flow[T], Generic[T]):
     def reset_replay_cache(self) -> None:
         """Have new subscribers begin with what comes next.
 
-        Those who are there still get what they have not read.
+        Those who are there still get what they have not read. No error of its own.
 
         Example:
             >>> news = SharedFlow(replay=3)
@@ -308,6 +317,8 @@ class SharedFlow(Flow[T], Generic[T]):
 
     def subscribers_lag(self) -> list[int]:
         """Return how many items each subscriber is behind, the oldest first.
+
+        No error of its own.
 
         Example:
             >>> SharedFlow().subscribers_lag()
@@ -448,6 +459,10 @@ class StateFlow(Flow[T], Generic[T]):
 
     def compare_and_set(self, old: T, new: T) -> bool:
         """Set the value if it is equal to `old`; return whether it was.
+
+        Args:
+            old: What it has to be equal to.
+            new: What it is set to then.
 
         Raises:
             FlowClosedError: at the call, if the state has been closed.
@@ -663,10 +678,15 @@ def while_subscribed(
         >>> async def main():
         ...     async with anyio.create_task_group() as group:
         ...         ticks = Flow.interval(1).share_in(group, started=while_subscribed())
-        ...         print(await ticks.take(2).to_list(), await ticks.take(2).to_list())
+        ...         print(await ticks.take(2).to_list())
+        ...         print(await ticks.take(2).to_list())  # comes before it stops
+        ...         await anyio.sleep(5)
+        ...         print(await ticks.take(2).to_list())
         ...         group.cancel_scope.cancel()
         >>> run(main)
-        [0, 1] [0, 1]
+        [0, 1]
+        [2, 3]
+        [0, 1]
 
     Source: Kotlin Flow `SharingStarted.WhileSubscribed`.
     """

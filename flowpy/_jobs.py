@@ -13,9 +13,24 @@ if TYPE_CHECKING:
 
 
 class Job:
-    """A flow that is being collected in a task of a group.
+    """A flow that is being collected in a task of a group; `launch_in` returns it.
 
     What the collection raises ends the group, as with any task of it.
+
+    Shape: one collection.
+
+    Example:
+        >>> async def main():
+        ...     async with anyio.create_task_group() as group:
+        ...         job = Flow.interval(1).on_each(print).launch_in(group)
+        ...         await anyio.sleep(1.5)
+        ...         job.cancel()
+        ...         await job.wait()
+        >>> run(main)
+        0
+        1
+
+    Source: Kotlin's `Job`.
     """
 
     __slots__ = ("_ended", "_name", "_scope")
@@ -29,14 +44,19 @@ class Job:
         return f"<Job: {self._name}, {'ended' if self._ended.is_set() else 'running'}>"
 
     def cancel(self) -> None:
-        """Cancel the collection; the group goes on. To wait for its end: `wait`."""
+        """Cancel the collection; the group goes on. To wait for its end: `wait`.
+
+        No error of its own.
+        """
         self._scope.cancel()
 
     async def wait(self) -> None:
-        """Wait until the collection has ended, however it does."""
+        """Wait until the collection has ended, however it does; no error of its own."""
         await self._ended.wait()
 
-    async def run(self, collect: Callable[[], Coroutine[object, object, None]]) -> None:
+    async def _run(
+        self, collect: Callable[[], Coroutine[object, object, None]]
+    ) -> None:
         """Collect in the running task."""
         try:
             with self._scope:
@@ -44,7 +64,7 @@ class Job:
         finally:
             self._ended.set()
 
-    def end(self, task: object) -> None:
+    def _end(self, task: object) -> None:
         """Take note that its task has ended, which may not have begun."""
         self._ended.set()
 
@@ -58,9 +78,9 @@ def launch(
     job = Job(name)
 
     async def run() -> None:
-        await job.run(collect)
+        await job._run(collect)
 
-    start(task_group, run, job.end)
+    start(task_group, run, job._end)
     return job
 
 

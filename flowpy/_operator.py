@@ -53,9 +53,15 @@ class Operator(Generic[P, R_co]):
     )
 
     callbacks: tuple[bool, ...]
+    fixed: dict[str, object]
+    holds: str
+    method: str
     params: tuple[str, ...]
     reopens: bool
+    run: Callable[P, R_co]
+    seam: str
     shared: bool
+    show: Show | None
 
     def __init__(
         self,

@@ -95,7 +95,7 @@ class Terminals(Chain, Generic[T_co]):
     def to_list(self) -> Ending[list[T_co]]:
         """Collect the items into a list.
 
-        Shape: n items in, a list of n out, in order.
+        Shape: n items in, a list of n out, in order. No error of its own.
 
         Example:
             >>> run(Flow(range(3)).to_list)

@@ -12,9 +12,20 @@ from collections.abc import (
     Coroutine,
     Iterable,
 )
-from datetime import timedelta
 from enum import Enum
-from typing import Any, Final, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+)
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -39,7 +50,7 @@ checkers would take the coroutine for the `T`: there an overload for `Callback` 
 first, then one for plain functions.
 """
 
-Duration: TypeAlias = float | timedelta
+Duration: TypeAlias = "float | timedelta"
 """A number of seconds, or a timedelta."""
 
 FlowLike: TypeAlias = AsyncIterable[T] | Iterable[T]
@@ -93,6 +104,9 @@ class Skip(Enum):
 Missing: TypeAlias = Literal[_Missing.MISSING]
 MISSING: Final = _Missing.MISSING
 """The default that means "not given", where None is a value like any other."""
+
+INFO: Final = 20
+"""`logging.INFO`, for signatures: whoever does not log need not import logging."""
 
 SKIP: Final = Skip.SKIP
 """What `map(on_error=...)` returns to drop the item that failed."""

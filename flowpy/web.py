@@ -610,8 +610,8 @@ class FlowResponse:
         background: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self.flow: Flow[bytes | str] = as_flow(flow)
-        self.status_code = check_count("status_code", status_code, 100)
-        self.media_type = media_type
+        self.status_code: int = check_count("status_code", status_code, 100)
+        self.media_type: str | None = media_type
         self.headers: dict[str, str] = {}
         if media_type is not None:
             check_type("media_type", media_type, str)
@@ -621,7 +621,8 @@ class FlowResponse:
         self.headers |= {name.lower(): value for name, value in (headers or {}).items()}
         for name, value in self.headers.items():
             check_one_line(f"header {name!r}", name + value)
-        self.background = check_optional_callable("background", background)
+        check_optional_callable("background", background)
+        self.background: Callable[[], Awaitable[object]] | None = background
 
     # FastAPI sends what is a `Response` of Starlette as it stands, and takes anything
     # else for data to be serialised. So it is one where Starlette is there.
@@ -791,7 +792,10 @@ def is_of_leaving(error: Exception) -> bool:
 
 
 class WebSocket(Protocol):
-    """What is wanted of a websocket: its ASGI messages. Starlette's has them."""
+    """What is wanted of a websocket: its ASGI messages. Starlette's has them.
+
+    Source: ASGI 3, "WebSocket Connection Scope".
+    """
 
     async def receive(self) -> Message:
         """Wait for the next message of the client."""
@@ -808,7 +812,7 @@ class Client:
     __slots__ = ("_left", "ws")
 
     def __init__(self, ws: WebSocket) -> None:
-        self.ws = ws
+        self.ws: WebSocket = ws
         self._left: int | None = None
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -31,6 +32,36 @@ _fusion.WORTH = 0
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that runs the tests in the background has them ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+NO_TRIO = find_spec("trio") is None
+NEEDS_TRIO = pytest.mark.skip(reason="trio is not installed")
+
+if NO_TRIO:
+    # Random schedules compare the two backends with each other; examples and type
+    # checkers are shown both.
+    collect_ignore = ["stress", "test_examples.py", "test_typing_files.py"]
+
+
+def pytest_collection_modifyitems(items):
+    """Leave out what runs on trio where there is none."""
+    for item in items if NO_TRIO else ():
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if any(
+            isinstance(each, str) and each == "trio" for each in parameters.values()
+        ):
+            item.add_marker(NEEDS_TRIO)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call():
+    """Leave out what finds only as it runs that it needs trio."""
+    try:
+        return (yield)
+    except ModuleNotFoundError as error:
+        if NO_TRIO and error.name == "trio":
+            pytest.skip("trio is not installed")
+        raise
 
 
 @pytest.fixture

@@ -282,6 +282,17 @@ def test_a_broken_gz_file_is_an_error_that_names_it(files, capsys, data, message
     assert printed.err.count("\n") == 1
 
 
+def test_the_lines_before_the_break_of_a_gz_file_are_given(files, capsys):
+    numbers = [str(n * n) for n in range(30_000)]
+    Path("old.gz").write_bytes(gzip.compress("\n".join(numbers).encode())[:-4])
+    status = main(["lines", "old.gz"])
+    printed = capsys.readouterr()
+
+    assert status == 1
+    assert printed.out.split() == numbers[:-1]  # the last one has no end
+    assert printed.err.startswith("flowpy: BadGzipFile: old.gz: Compressed file ended")
+
+
 def test_a_named_pipe_is_never_unzipped(files, capsys):
     os.mkfifo("pipe.gz")
     end = os.open("pipe.gz", os.O_RDWR)
@@ -464,7 +475,7 @@ def test_a_file_that_may_not_be_read_is_refused(files, monkeypatch, capsys):
 
 def test_a_backend_that_is_not_installed_is_refused(monkeypatch, capsys):
     monkeypatch.setattr(
-        "flowpy._scheduler.find_spec", lambda name: None if name == "trio" else name
+        "importlib.util.find_spec", lambda name: None if name == "trio" else name
     )
 
     assert main(["--backend", "trio", "lines"]) == 2

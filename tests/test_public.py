@@ -31,14 +31,12 @@ def test_nothing_public_is_left_out():
     assert found - {"annotations"} == set(flowpy.__all__)
 
 
-def test_public_names_say_that_they_live_in_flowpy():
-    flowpy = import_module("flowpy")
-    homes = {
-        name: getattr(getattr(flowpy, name), "__module__", "flowpy")
-        for name in flowpy.__all__
-    }
+@pytest.mark.parametrize("name", MODULES)
+def test_public_names_say_that_they_live_where_they_are_imported_from(name):
+    module = import_module(name)
+    homes = {each: getattr(module, each).__module__ for each in module.__all__}
 
-    assert set(homes.values()) == {"flowpy"}
+    assert set(homes.values()) == {name}
 
 
 def test_importing_flowpy_loads_no_extra():
@@ -47,6 +45,29 @@ import sys
 import flowpy, flowpy.ext.redis, flowpy.io, flowpy.testing, flowpy.web
 extras = {"coredis", "fastapi", "numpy", "pytest", "redis", "starlette", "trio", "uvicorn", "uvloop", "watchfiles"}
 print(sorted(extras & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+
+    assert done.stdout == "[]\n"
+
+
+def test_importing_flowpy_loads_no_event_loop_and_no_compiler():
+    code = """
+import sys
+import anyio
+before = {*sys.modules}
+import flowpy
+late = {
+    "asyncio", "concurrent.futures", "datetime", "logging", "pickle", "random", "trio",
+    "typing_extensions", "flowpy._blocking", "flowpy._compiler",
+}
+print(sorted(late & ({*sys.modules} - before)))
 """
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -13,7 +13,6 @@ from datetime import timedelta
 
 import anyio
 import pytest
-import trio
 
 from flowpy import (
     Flow,
@@ -643,6 +642,8 @@ def test_those_who_listen_are_told_when_a_task_was_cancelled_before_it_began():
 
 
 def test_a_nursery_of_trio_will_do():
+    trio = pytest.importorskip("trio")
+
     async def main():
         async with trio.open_nursery() as nursery:
             shared = Flow.of(1, 2).share_in(nursery, replay=2)

@@ -6,6 +6,8 @@ import itertools
 import json
 import logging
 import math
+import os
+import random
 import sys
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -32,6 +34,8 @@ from flowpy.web import (
 )
 
 pytestmark = pytest.mark.anyio
+
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
 # ------------------------------------------------------------------- writing events
 
@@ -256,6 +260,23 @@ data:  third event
         ("retry: 1s\nretry\nretry: -1\nretry: 1.5\ndata: a\n\n", [Event("a")]),
         ("retry: \u0663\ndata: a\n\n", [Event("a")]),
         (f"retry: {'9' * 5000}\ndata: a\n\n", [Event("a")]),
+        # What browsers are tested with (web-platform-tests, eventsource).
+        (
+            "data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\n\n",
+            [Event("\0\n 2\n1")],
+        ),
+        (
+            "data:3\rdata:\r\n data:32\ndata:4\n\n",
+            [Event("3\n\n4")],
+        ),
+        ("data:\ttest\rdata: \ndata:test\n\n", [Event("\ttest\n\ntest")]),
+        ("data:test\r\ndata\ndata:test\r\n\r\n", [Event("test\n\ntest")]),
+        (
+            f"data:1\r:\0\n:\r\ndata:2\n:{'x' * 2048}\rdata:3\n:data:fail\r\n\n",
+            [Event("1\n2\n3")],
+        ),
+        ("retry:3000\nretry:1000x\ndata:x\n\n", [Event("x", retry=3)]),
+        ("id:\u2026\nid\ndata:1\n\ndata:2\n\n", [Event("1", id=""), Event("2", id="")]),
     ],
 )
 async def test_a_stream_is_read_as_the_standard_says(body, events):
@@ -308,6 +329,54 @@ async def test_bytes_cut_anywhere_give_the_same_events(body, cuts, mark):
         await parse_sse(in_pieces(body, cuts)).to_list()
         == await parse_sse([body]).to_list()
     )
+
+
+EVERYTHING = """\
+: nothing
+
+event: x
+data: YHOO
+data
+data:é€😀
+
+id: 1
+retry: 5
+data:  \u2028\x85 \x0c
+
+id
+data: {}
+
+id:\0
+event: 😀
+other: a
+data: \ufeff
+
+
+data::
+
+data: cut off"""
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_random_splits_of_the_same_bytes_give_the_same_events(marked):
+    choose = random.Random(9 + marked)
+    ends = [choose.choice(["\n", "\r", "\r\n"]) for _ in EVERYTHING]
+    lines = zip(EVERYTHING.split("\n"), ends, strict=False)
+    body = ("\ufeff" * marked + "".join(line + end for line, end in lines)).encode()
+    expected = Parser().feed(body)
+
+    assert expected == [
+        Event("YHOO\n\né€😀", "x"),
+        Event(" \u2028\x85 \x0c", id="1", retry=0.005),
+        Event("{}", id=""),
+        Event("\ufeff", "😀", id=""),
+        Event(":", id=""),
+    ]
+    for _ in range(5_000 if NIGHTLY else 250):
+        cuts = choose.choices(range(len(body)), k=choose.randrange(len(body)))
+        parser = Parser()
+        pieces = in_pieces(body, cuts)
+        assert [e for piece in pieces for e in parser.feed(piece)] == expected, cuts
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

@@ -108,6 +108,8 @@ async def windowed_by_time(
                 yield [x for _, x in window]
             if ended:
                 break
+            if step >= period:
+                window.clear()  # or the window at the end would show again what was in it
 
 
 @operator

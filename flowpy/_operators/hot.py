@@ -6,9 +6,16 @@ What the many read from stands in `_broadcast`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from logging import getLogger
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeVar,
+)
 
 from flowpy._broadcast import Broadcast, Cell, Listener, Reader, Watch
 from flowpy._crew import Crew
@@ -26,8 +33,6 @@ T_contra = TypeVar("T_contra", contravariant=True)
 
 AHEAD = 64
 """How many items what is shared may be ahead of the slowest, at least."""
-
-_log = getLogger("flowpy")
 
 
 @operator(
@@ -183,7 +188,9 @@ class Run(Generic[T]):
         # One that was never raised tells that trio has ended its run.
         failed = isinstance(error, Exception) and error.__traceback__ is not None
         if failed and not self._listeners:
-            _log.warning(
+            from logging import getLogger  # noqa: PLC0415 - slow to import
+
+            getLogger("flowpy").warning(
                 "share: upstream failed while nobody listened to it", exc_info=error
             )
 
@@ -191,8 +198,7 @@ class Run(Generic[T]):
 # ------------------------------------------------------------------ in a task group
 
 
-@dataclass(frozen=True)
-class WhileSubscribed:
+class WhileSubscribed(NamedTuple):
     """When upstream is collected: see `while_subscribed`."""
 
     stop_after: float

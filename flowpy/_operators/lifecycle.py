@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from logging import ERROR, getLogger
 from typing import TYPE_CHECKING, TypeVar
 
 from flowpy._iterating import closing
@@ -65,6 +64,8 @@ async def if_empty(source: Items[T], items: tuple[U, ...]) -> Items[T | U]:
 
 @operator(seam="tells an error above it from a stop below it")
 async def log(source: Items[T], name: str | None, level: int) -> Items[T]:
+    from logging import ERROR, getLogger  # noqa: PLC0415 - slow to import
+
     logger = getLogger(name or "flowpy")
     count = 0
     try:

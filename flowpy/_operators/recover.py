@@ -7,7 +7,6 @@ one by one, outside of any `yield`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from random import Random, random
 from typing import TYPE_CHECKING, TypeVar
 
 from flowpy._callbacks import awaiting
@@ -18,6 +17,8 @@ from flowpy._operator import operator
 from flowpy._scheduler import current_scheduler
 
 if TYPE_CHECKING:
+    from random import Random
+
     from flowpy._types import Callback, Duration, FlowLike, Items
 
 T = TypeVar("T")
@@ -77,6 +78,8 @@ def retry(
             wait = max_backoff if backoff else 0
         if jitter is False:
             return wait
+        from random import random  # noqa: PLC0415 - slow to import
+
         # Half of the wait is kept, so that attempts never come in a burst.
         return wait * (1 + (random() if jitter is True else jitter.random())) / 2
 

@@ -1,21 +1,19 @@
 """The shim between flowpy and its event loops: the one place that asks which runs.
 
 Nothing outside this package imports asyncio or trio; what is the same on both comes
-from anyio.
+from anyio. Either is imported by the first task that runs on it: asyncio alone takes as
+long as everything else that `import flowpy` does.
 """
 
 from __future__ import annotations
 
 import sys
-from asyncio import Queue, get_running_loop
 from contextlib import suppress
 from functools import cache
-from importlib.util import find_spec
 from inspect import isawaitable, iscoroutine
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, TypeVarTuple
 
 import anyio
-from typing_extensions import TypeVarTuple
 
 from flowpy._scheduler._protocol import (
     Gate,
@@ -25,7 +23,6 @@ from flowpy._scheduler._protocol import (
     protected,
     wait_for_all,
 )
-from flowpy._scheduler.asyncio import AsyncioScheduler
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,8 +36,8 @@ __all__ = [
     "backend_options",
     "check_queue",
     "current_scheduler",
+    "in_trio_task",
     "is_for_good",
-    "on_asyncio",
     "protected",
     "run",
     "wait_for_all",
@@ -59,7 +56,14 @@ _BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """For each backend: the name and the options that anyio knows it by."""
 
-_ASYNCIO = AsyncioScheduler()
+
+@cache
+def _asyncio() -> tuple[Callable[[], object], Scheduler]:
+    from asyncio import get_running_loop  # noqa: PLC0415 - see above
+
+    from flowpy._scheduler.asyncio import AsyncioScheduler  # noqa: PLC0415 - see above
+
+    return get_running_loop, AsyncioScheduler()
 
 
 @cache
@@ -69,14 +73,20 @@ def _trio_scheduler() -> Scheduler:
     return TrioScheduler()
 
 
+def in_trio_task() -> bool:
+    """Tell whether this thread is running a task of trio right now."""
+    # Another thread may be importing trio right now: what is not there does not run.
+    ask = getattr(sys.modules.get("trio.lowlevel"), "in_trio_task", None)
+    return ask is not None and ask()
+
+
 def current_scheduler() -> Scheduler:
     """Return the scheduler of the current task; RuntimeError outside of a loop."""
-    # Another thread may be importing trio right now: what is not there does not run.
-    in_trio_task = getattr(sys.modules.get("trio.lowlevel"), "in_trio_task", None)
-    if in_trio_task is not None and in_trio_task():
+    if in_trio_task():
         return _trio_scheduler()
-    get_running_loop()
-    return _ASYNCIO
+    check_running, scheduler = _asyncio()
+    check_running()
+    return scheduler
 
 
 async def wait_future(future: Future[R]) -> R:
@@ -110,19 +120,18 @@ def in_event_loop() -> bool:
     return True
 
 
-def on_asyncio() -> bool:
-    """Tell whether the current task runs on asyncio, uvloop included."""
-    return current_scheduler() is _ASYNCIO
-
-
 def check_queue(queue: object) -> None:
     """Raise RuntimeError for a queue of asyncio where another loop runs."""
-    if isinstance(queue, Queue) and not on_asyncio():
+    if not in_trio_task():
+        return
+    from asyncio import Queue  # noqa: PLC0415 - see above
+
+    if isinstance(queue, Queue):
         message = (
             "Flow.from_queue: an asyncio.Queue works on asyncio only; on trio, pass the "
             "receiving end of anyio.create_memory_object_stream() to Flow(...)"
         )
-        raise RuntimeError(message)
+        raise RuntimeError(message)  # noqa: TRY004 - the loop is the wrong one
 
 
 def backend_options(backend: str) -> tuple[str, dict[str, Any]]:
@@ -132,6 +141,8 @@ def backend_options(backend: str) -> tuple[str, dict[str, Any]]:
         ValueError: if flowpy knows no such backend.
         ModuleNotFoundError: if it is not installed.
     """
+    from importlib.util import find_spec  # noqa: PLC0415 - slow to import
+
     installed = [name for name in _BACKENDS if find_spec(name) is not None]
     here = ", ".join(map(repr, installed))
     if backend not in _BACKENDS:

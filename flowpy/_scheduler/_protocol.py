@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from anyio import CancelScope, current_effective_deadline
+import anyio
 
 if TYPE_CHECKING:
     from collections import deque
@@ -141,7 +141,7 @@ def protect_with(mark: Callable[[Callable[..., Any]], object]) -> None:
 
 def is_for_good() -> bool:
     """Tell whether a scope has cancelled the running task, as they do: for good."""
-    return current_effective_deadline() == -inf
+    return anyio.current_effective_deadline() == -inf
 
 
 @protected
@@ -166,7 +166,7 @@ async def wait_for_all(
             try:
                 # Entered and left within this call, against scopes, which cancel again
                 # and again; `asyncio.Task.cancel` still gets through.
-                with CancelScope(shield=True) if shield else nullcontext():
+                with anyio.CancelScope(shield=True) if shield else nullcontext():
                     await gate.park()
             except cancelled as raised:
                 error = raised

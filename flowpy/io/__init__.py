@@ -12,3 +12,6 @@ from flowpy.io._tail import tail
 from flowpy.io._write import write_lines
 
 __all__ = ("lines", "process_lines", "stdin_lines", "tail", "write_lines")
+
+for _public in (lines, process_lines, stdin_lines, tail, write_lines):
+    _public.__module__ = "flowpy.io"  # where users find them

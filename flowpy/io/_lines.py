@@ -180,7 +180,8 @@ class Unzipped(GzipFile):
 
     def read(self, size: int | None = -1) -> bytes:
         try:
-            return super().read(size)
+            # Not as much as was asked for, but what there is before an error.
+            return super().read1(-1 if size is None else size)
         except (BadGzipFile, EOFError, ZlibError) as error:
             message = f"{self.name}: {error}"
             raise BadGzipFile(message) from error

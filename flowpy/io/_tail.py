@@ -186,7 +186,8 @@ class Growing:
     def skip_lines(self, end: int) -> int:
         r"""Go to the last byte before `end` that ends a line; return the bytes to `end`.
 
-        That byte is read again, for a `\n` belongs to the `\r` that came before it.
+        That byte is read again, for a `\n` belongs to the `\r` that came before it. What
+        is before it is known, as if it had been read.
         """
         start = end
         while start > 0:
@@ -198,6 +199,8 @@ class Growing:
                 start += found
                 break
         self._position = start
+        self._file.seek(max(start - KNOWN, 0))
+        self._known = self._file.read(min(start, KNOWN))
         return end - start
 
     def close(self) -> None:

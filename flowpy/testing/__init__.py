@@ -82,3 +82,20 @@ __all__ = (
     "run_virtual",
     "virtual_backend",
 )
+
+for _public in (
+    Event,
+    MarbleError,
+    Probe,
+    Timeline,
+    VirtualClockEventLoop,
+    assert_marbles,
+    diagram,
+    hot,
+    marbles,
+    probe,
+    record,
+    run_virtual,
+    virtual_backend,
+):
+    _public.__module__ = "flowpy.testing"  # where users find them

@@ -73,10 +73,14 @@ class VirtualClockEventLoop(asyncio.SelectorEventLoop):
         threshold: Real seconds to wait for threads and sockets before the clock jumps;
             0 unless a test has some.
 
+    Shape: an event loop for `asyncio.Runner` or `asyncio.run`. No error of its own.
+
     Example:
         >>> with asyncio.Runner(loop_factory=VirtualClockEventLoop) as runner:
         ...     runner.run(asyncio.sleep(3600, "an hour later"))
+        ...     round(runner.get_loop().time())
         'an hour later'
+        3600
 
     Source: `trio.testing.MockClock(autojump_threshold=...)`.
     """
@@ -86,7 +90,7 @@ class VirtualClockEventLoop(asyncio.SelectorEventLoop):
         super().__init__(self._virtual)
 
     def time(self) -> float:
-        """Return the virtual time in seconds."""
+        """Return the virtual time in seconds; no error of its own."""
         now = self._virtual.now
         # asyncio fires a timer when `when < now + resolution`. The usual 1e-9 is lost in
         # rounding past 2**23 s, and the loop would spin for ever. It would also fire

@@ -28,7 +28,27 @@ _EARLY = 1e-4
 
 
 class Probe(Generic[T]):
-    """What `probe` gives: the events of a flow, in order, to be asked for."""
+    """What `probe` gives: the events of a flow, in order, to be asked for.
+
+    Shape: one collection; each event is asked for once.
+
+    Example:
+        >>> async def main():
+        ...     flow = Flow.interval(5).take(3).map(lambda n: 6 // (1 - n))
+        ...     async with probe(flow, ignore_rest=True) as p:
+        ...         print(await p.next_item())
+        ...         await p.expect_no_events(4)
+        ...         print(repr(await p.expect_error(ArithmeticError)))
+        ...     async with probe(Flow.never()) as p:
+        ...         await p.stop()
+        ...     async with probe(Flow.empty()) as p:
+        ...         await p.expect_end()
+        >>> run_virtual(main)
+        6
+        ZeroDivisionError('integer division or modulo by zero')
+
+    Source: Turbine's `ReceiveTurbine`, for Kotlin Flow.
+    """
 
     __slots__ = ("_arrived", "_ended", "_events", "_scope", "_timeout")
 
@@ -103,7 +123,7 @@ class Probe(Generic[T]):
     async def stop(self) -> None:
         """Cancel the collection and wait until the flow is closed.
 
-        What it has given so far can still be asked for.
+        What it has given so far can still be asked for. No error of its own.
         """
         self._scope.cancel()
         await self._ended.wait()

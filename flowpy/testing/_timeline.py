@@ -57,6 +57,20 @@ class Event:
 
     Two are equal if frame, kind and value are. A class of errors equals its instances,
     so that a diagram can leave open which object it was.
+
+    Args:
+        frame: Its number; the first one is 0.
+        kind: `"item"`, `"error"`, `"end"`, `"start"` or `"stop"`.
+        value: The item or the error.
+        name: How it is drawn.
+
+    Shape: cannot be changed. No error of its own.
+
+    Example:
+        >>> diagram("--a").events
+        (Event(frame=2, kind='item', value='a', name='a'),)
+
+    Source: RxJS `TestMessage`.
     """
 
     frame: int
@@ -96,6 +110,19 @@ class Timeline:
     """A marble diagram, read from text by `diagram` or recorded by `record`.
 
     Two are equal if the same happened in the same frames; `str` gives the diagram.
+
+    Args:
+        events: What happened, in order.
+        frame: The length of a frame in seconds.
+        length: How many frames it shows, those after the last event included.
+
+    Shape: cannot be changed. No error of its own.
+
+    Example:
+        >>> str(Timeline(diagram("a - b |").events))
+        'a-b|'
+
+    Source: flowpy's own.
     """
 
     events: tuple[Event, ...]

@@ -2,90 +2,95 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
-import doctest
-from functools import partial
 from importlib import import_module
+from pathlib import Path
 from pkgutil import walk_packages
 
 import anyio
 import pytest
+from sybil.example import SybilFailure
 
 import flowpy
-from flowpy import (
-    SKIP,
-    Flow,
-    SharedFlow,
-    StateFlow,
-    channel_flow,
-    flow,
-    io,
-    testing,
-    web,
-    while_subscribed,
-)
+from flowpy import Flow, SharedFlow, StateFlow
 from flowpy.__main__ import main
 from flowpy._fusion import ENABLED
-from flowpy.ext import redis
-from flowpy.testing import run_virtual
+from tests.docs.written import THREADS, docstring, virtual
 from tests.ext.redis_double import CoredisDouble
 
-MODULES = [module.name for module in walk_packages(flowpy.__path__, "flowpy.")]
+PACKAGE = Path(flowpy.__file__).parent
+MODULES = ["flowpy", *(m.name for m in walk_packages(flowpy.__path__, "flowpy."))]
+PUBLIC_MODULES = [name for name in MODULES if "._" not in name]
 
 
-def run(fn, *args, backend, threshold):
-    """Run like `flowpy.run`, but in virtual time."""
-    return run_virtual(partial(fn, *args), backend, threshold=threshold)
+def docstrings(node, name):
+    """Find the docstrings of a module, wherever its names are at home."""
+    if text := ast.get_docstring(node):
+        yield name, text
+    for child in node.body:
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from docstrings(child, f"{name}.{child.name}")
 
 
-def virtual_on(backend):
-    """Return `run_virtual`, which runs on `backend` if an example names none."""
-
-    def run_on(fn, name=backend, **options):
-        return run_virtual(fn, name, **options)
-
-    return run_on
-
-
-def examples(name):
-    finder = doctest.DocTestFinder(exclude_empty=True)
-    return [test for test in finder.find(import_module(name)) if test.examples]
+def examples():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        module = ".".join(part for part in parts if part != "__init__")
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for name, text in docstrings(tree, module):
+            if ">>> " in text:
+                yield pytest.param(module, name, text, id=name)
 
 
-CASES = [
-    pytest.param(test, id=test.name) for name in MODULES for test in examples(name)
-]
+def names_for(module):
+    """Return the names that an example in a module need not import."""
+    # Those of its own module last, where names of several modules are equal.
+    own = [name for name in PUBLIC_MODULES if f"{module}.".startswith(f"{name}.")]
+    public = {}
+    for name in [*PUBLIC_MODULES, *own]:
+        try:
+            found = import_module(name)
+        except ModuleNotFoundError:
+            if name in own:
+                pytest.skip(f"{name} needs an extra that is not installed")
+            continue
+        public |= {name: getattr(found, name) for name in getattr(found, "__all__", ())}
+    if module.startswith("flowpy.ext.redis"):
+        public["client"] = CoredisDouble()
+    return {"anyio": anyio, "asyncio": asyncio, "main": main, **public}
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@pytest.mark.parametrize("test", CASES)
-def test_example_prints_what_it_says(test, backend):
-    if test.name.endswith(".explain") and not ENABLED:
+@pytest.mark.parametrize(("module", "name", "text"), list(examples()))
+def test_example_prints_what_it_says(module, name, text, backend, monkeypatch):
+    if name.endswith(".explain") and not ENABLED:
         pytest.skip("tells how a chain is fused")
-    threshold = 0.1 if test.name.startswith("flowpy.io.") else 0  # those have threads
-    test.globs = {
-        "Flow": Flow,
-        "SKIP": SKIP,
-        "SharedFlow": SharedFlow,
-        "StateFlow": StateFlow,
-        "anyio": anyio,
-        "asyncio": asyncio,
-        "channel_flow": channel_flow,
-        "client": CoredisDouble(),
-        "flow": flow,
-        "main": main,
-        "run": partial(run, backend=backend, threshold=threshold),
-        **{name: getattr(io, name) for name in io.__all__},
-        **{name: getattr(redis, name) for name in redis.__all__},
-        "while_subscribed": while_subscribed,
-        **{name: getattr(testing, name) for name in testing.__all__},
-        **{name: getattr(web, name) for name in web.__all__},
-        "run_virtual": virtual_on(backend),
-    }
-    printed = []
-    results = doctest.DocTestRunner().run(test, out=printed.append, clear_globs=False)
+    threads = module.startswith(("flowpy.io", "flowpy.ext."))
+    threads &= "redis" not in module  # its server is in memory
+    runs = virtual(monkeypatch, backend, THREADS if threads else 0)
+    for example in docstring(text, name, runs, names_for(module)):
+        example.evaluate()
 
-    assert results.failed == 0, "".join(printed)
+
+def test_examples_of_every_public_method_are_found():
+    names = {case.values[1].rpartition(".")[2] for case in examples()}
+
+    assert {method for method in dir(Flow) if not method.startswith("_")} <= names
+
+
+def test_an_example_may_await_and_fails_if_it_prints_something_else(monkeypatch):
+    runs = virtual(monkeypatch, "asyncio")
+    text = (
+        ">>> await Flow.of(1, 2).to_list()\n[1, 2]\n>>> await Flow.of(1).count()\n2\n"
+    )
+    right, wrong = docstring(text, "it", runs, {"Flow": Flow})
+    right.evaluate()
+
+    with pytest.raises(
+        SybilFailure, match=r"it, line 3.*\n.*Expected:\n +2\nGot:\n +1"
+    ):
+        wrong.evaluate()
 
 
 PUBLIC = [

@@ -1,30 +1,21 @@
-"""README's examples print what it says."""
+"""README shows what its examples print, and names everything; test_pages runs them."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-import pytest
-
 from flowpy import Flow
+from tests.docs.written import page
 
 README = Path(__file__).parents[2] / "README.md"
-EXAMPLE = re.compile(r"```python\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
-EXAMPLES = EXAMPLE.findall(README.read_text(encoding="utf-8"))
-
-
-@pytest.mark.parametrize(("code", "printed"), EXAMPLES)
-def test_example_prints_what_readme_says(code, printed, capsys):
-    exec(compile(code, "README.md", "exec"), {})
-
-    assert capsys.readouterr().out == printed
 
 
 def test_every_python_example_shows_its_result():
-    text = README.read_text(encoding="utf-8")
+    examples = list(page(README))
 
-    assert text.count("```python\n") == len(EXAMPLES) >= 2
+    assert len(examples) >= 2
+    assert all(example.parsed.printed for example in examples)
 
 
 def test_readme_names_every_method():

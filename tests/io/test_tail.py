@@ -21,6 +21,8 @@ from flowpy.io._tail import Bell, Followed, Growing
 
 pytestmark = pytest.mark.anyio
 
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+
 
 @pytest.fixture(autouse=True)
 def without_watchfiles(monkeypatch):
@@ -233,6 +235,27 @@ def test_from_its_end_a_file_gives_no_line_that_had_ended(path, data, given):
     followed._close()
 
     assert (before, after) == ([], [given])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "given"),
+    [
+        (b"old\n", b"new\n", ["new"]),
+        (b"o" * 300 + b"\n", b"n" * 300 + b"\n", ["n" * 300]),
+        (b"old\nun", b"new\nun", ["un", "new"]),
+    ],
+)
+def test_from_its_end_a_file_that_is_written_anew_as_long_as_it_was_is_noticed(
+    path, old, new, given
+):
+    append(path, old)
+    followed = follow(path, from_end=True)
+    before = new_lines(followed)
+    path.write_bytes(new)
+    after = new_lines(followed)
+    followed._close()
+
+    assert (before, after) == ([], given)
 
 
 @given(
@@ -466,9 +489,9 @@ def test_whatever_is_done_to_a_log_its_lines_are_those_that_python_reads(
 class BusyWriter:
     """A thread that writes a log, and rotates and cuts it at random."""
 
-    def __init__(self, path):
+    def __init__(self, path, seed):
         self.path = path
-        self.choose = random.Random(6)
+        self.choose = random.Random(seed)
         self.file = io.FileIO(path, "ab")
         self.count = 0
         self.seen = []
@@ -520,10 +543,17 @@ class BusyWriter:
         self.file = io.FileIO(self.path, "ab")
 
 
+@pytest.mark.parametrize("seed", range(10 if NIGHTLY else 1))
+@pytest.mark.parametrize("watch", [False, True] if NIGHTLY else [False])
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_no_line_is_lost_in_200_rotations_and_cuts_while_a_thread_writes(path, backend):
-    writer = BusyWriter(path)
-    flow = tail(path, from_end=False, poll=0.0005).on_each(writer.note)
+def test_no_line_is_lost_in_200_rotations_and_cuts_while_a_thread_writes(
+    path, monkeypatch, backend, watch, seed
+):
+    if watch:
+        pytest.importorskip("watchfiles", reason="watchfiles is not installed")
+        monkeypatch.undo()
+    writer = BusyWriter(path, seed)
+    flow = tail(path, from_end=False, poll=0.0005, watch=watch).on_each(writer.note)
 
     async def collect():
         try:

@@ -318,6 +318,22 @@ async def test_an_item_at_a_tick_belongs_to_the_window_that_ends_there():
     ]
 
 
+async def test_windows_that_do_not_overlap_have_each_item_once_the_last_one_too():
+    ticks = Flow.interval(1, delay=0.5).take(5)
+
+    assert await timed(ticks.windowed_by_time(2)) == [
+        (2, [0, 1]),
+        (4, [2, 3]),
+        (4.5, [4]),
+    ]
+    assert await timed(ticks.windowed_by_time(2, every=4)) == [(4, [2, 3]), (4.5, [4])]
+    assert await timed(ticks.windowed_by_time(2, every=1.5)) == [
+        (1.5, [0, 1]),
+        (3, [1, 2]),
+        (4.5, [3, 4]),
+    ]
+
+
 async def test_windows_by_time_leave_out_what_comes_between_them():
     assert await timed(Flow.interval(1).take(9).windowed_by_time(2, every=5)) == [
         (5, [4, 5]),
@@ -387,7 +403,10 @@ def windows_of(items, end, fails, period, every):
         result.append((tick, window(tick)))
         tick += every
     fresh = [x for time, x in items if tick - every < time or tick == every]
-    return result + [(end, window(end))] * bool(fresh and window(end) and not fails)
+    last = window(end)
+    if every >= period:  # no item is in two windows
+        last = [x for x in last if x in fresh]
+    return result + [(end, last)] * bool(fresh and last and not fails)
 
 
 @given(schedules, durations, st.none() | durations, st.booleans(), st.integers(0, 5))

@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from contextlib import asynccontextmanager, closing, suppress
 from importlib.util import find_spec
@@ -31,8 +32,9 @@ COMMANDS = {
     "granian": ["granian", "--interface=asgi", "--log-level=error", "--port={port}"],
 }
 
-LEAVINGS = int(os.environ.get("FLOWPY_LEAVINGS", "60"))
-"""How many clients come and leave; the project's claims are tested with 1000."""
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+LEAVINGS = int(os.environ.get("FLOWPY_LEAVINGS", "1000" if NIGHTLY else "60"))
+"""How many clients come and leave."""
 
 pytest.importorskip("starlette", reason="starlette is not installed")
 connect = pytest.importorskip(
@@ -180,6 +182,32 @@ def test_a_client_that_stops_reading_and_leaves_closes_its_flow(server):
     time.sleep(0.3)  # until the server has to wait for it
     client.close()
 
+    assert server.closed(server.before + 1) == all_closed(server.before + 1)
+
+
+@pytest.mark.parametrize("name", ["counting", "busy"])
+def test_others_are_answered_while_a_client_reads_an_endless_flow(server, name):
+    client = server.open(f"/plain/{name}")
+    read = 0
+
+    def read_on():
+        nonlocal read
+        with suppress(OSError):
+            while data := client.recv(65536):
+                read += len(data)
+
+    reader = threading.Thread(target=read_on)
+    reader.start()
+    last = time.monotonic() + 5
+    while read < 100_000 and time.monotonic() < last:
+        time.sleep(0.01)
+    seen = [(server.state()["opened"], read) for _ in range(20)]
+    client.shutdown(socket.SHUT_RDWR)
+    reader.join()
+    client.close()
+
+    assert [opened for opened, _ in seen] == 20 * [server.before + 1]
+    assert 100_000 <= seen[0][1] < seen[-1][1]  # it went on meanwhile
     assert server.closed(server.before + 1) == all_closed(server.before + 1)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from flowpy._scheduler import on_asyncio
+from flowpy._scheduler import in_trio_task
 
 Fields: TypeAlias = dict[str, bytes]
 """What an entry of a stream holds: its fields, by name."""
@@ -24,7 +24,10 @@ Command: TypeAlias = Callable[..., object]
 
 
 class Client(Protocol):
-    """An async client of Redis: `coredis.Redis`, `redis.asyncio.Redis` or the like."""
+    """An async client of Redis: `coredis.Redis`, `redis.asyncio.Redis` or the like.
+
+    Source: the commands of Redis Streams, as both clients have them.
+    """
 
     async def __aenter__(self) -> object: ...
 
@@ -244,7 +247,7 @@ class RedisPy(Commands):
     __slots__ = ()
 
     def check(self) -> None:
-        if not on_asyncio():
+        if in_trio_task():
             message = (
                 "a client of redis-py works on asyncio only; on trio, use one of "
                 f"coredis; got {self._client!r}"

@@ -17,7 +17,19 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Entry(Generic[T_co]):
-    """An entry of a stream."""
+    """An entry of a stream, as `read_stream` gives it.
+
+    Example:
+        >>> run(Flow.of({"n": 7}).pipe, write_stream(client, "numbers"))
+        1
+        >>> entry = run(read_stream(client, "numbers").first)
+        >>> entry
+        <Entry 1-0 of 'numbers': {'n': b'7'}>
+        >>> entry.key, entry.id, entry.value
+        ('numbers', '1-0', {'n': b'7'})
+
+    Source: Redis XREAD.
+    """
 
     __slots__ = ("_decode", "_value", "fields", "id", "key")
 
@@ -73,6 +85,19 @@ class Message(Entry[T_co]):
     """An entry that was delivered to a consumer, until it is acknowledged.
 
     One that is not will be delivered again: see `read_group`.
+
+    Example:
+        >>> run(Flow.of({"n": 7}).pipe, write_stream(client, "jobs"))
+        1
+        >>> jobs = read_group(client, "jobs", group="crew", consumer="one")
+        >>> run(jobs.first)
+        <Message 1-0 of 'jobs': {'n': b'7'}>
+        >>> again = run(jobs.first)
+        >>> again, again.redelivered
+        (<Message 1-0 of 'jobs', delivery 2: {'n': b'7'}>, True)
+        >>> run(again.ack)
+
+    Source: Redis XREADGROUP.
     """
 
     __slots__ = ("_group", "deliveries")
@@ -96,7 +121,11 @@ class Message(Entry[T_co]):
         return self.deliveries > 1
 
     async def ack(self) -> None:
-        """Acknowledge it now, alone; `acknowledge` does it for many at once."""
+        """Acknowledge it now, alone; `acknowledge` does it for many at once.
+
+        Raises:
+            Exception: those of the client, if the command fails.
+        """
         await self._group.acknowledge([self.id])
 
     def __repr__(self) -> str:

@@ -1,0 +1,56 @@
+"""Print what the tests need, from pyproject.toml, a requirement a line.
+
+    python .ci/requirements.py [--oldest] [--without NAME ...]
+
+`--oldest` pins each to the oldest version that is allowed.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from argparse import ArgumentParser
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+EXTRAS = ("redis", "trio", "uvloop", "watch", "dev")
+
+TOOLS = {
+    "build",
+    "coverage",
+    "import-linter",
+    "mypy",
+    "pre-commit",
+    "pyright",
+    "ruff",
+    "twine",
+    "zensical",
+}
+"""What checks and builds; the tests do not import it."""
+
+
+def requirements() -> dict[str, str]:
+    """Return what is needed, by its name, without flowpy itself."""
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+    lists = [project["optional-dependencies"][extra] for extra in EXTRAS]
+    found: dict[str, str] = {}
+    for requirement in [*project["dependencies"], *(r for each in lists for r in each)]:
+        name = re.split(r"[\[><=; ]", requirement)[0]
+        if name not in {*TOOLS, project["name"]}:
+            found[name] = requirement
+    return found
+
+
+def main() -> None:
+    """Print them."""
+    parser = ArgumentParser(description="What the tests need.")
+    parser.add_argument("--oldest", action="store_true")
+    parser.add_argument("--without", nargs="*", default=[], metavar="NAME")
+    options = parser.parse_args()
+    for name, requirement in requirements().items():
+        if name not in options.without:
+            print(requirement.replace(">=", "==") if options.oldest else requirement)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What builds the site, beside its pages."""
