@@ -18,6 +18,7 @@ from flowpy._errors import (
 from flowpy._flow import Flow, GroupedFlow
 from flowpy._hot import SharedFlow, StateFlow, while_subscribed
 from flowpy._jobs import Job
+from flowpy._meter import Snapshot, StageSnapshot
 from flowpy._scheduler import run
 from flowpy._types import SKIP, Skip
 
@@ -34,6 +35,8 @@ __all__ = (
     "Job",
     "SharedFlow",
     "Skip",
+    "Snapshot",
+    "StageSnapshot",
     "StateFlow",
     "channel_flow",
     "flow",
@@ -55,6 +58,8 @@ for _public in (
     Job,
     SharedFlow,
     Skip,
+    Snapshot,
+    StageSnapshot,
     StateFlow,
     channel_flow,
     flow,

@@ -24,6 +24,7 @@ from typing import (
     TypeVar,
 )
 
+from flowpy._crew import claim
 from flowpy._errors import FlowClosedError
 from flowpy._iterating import SLICE
 from flowpy._scheduler import current_scheduler, protected
@@ -352,6 +353,10 @@ class Broadcast(Watched, Generic[T]):
         self._has_room()
         return self._slowest > emitter.node.number
 
+    def count_from(self, number: int) -> int:
+        """Return how many items there are from one on."""
+        return self._tail.number - number
+
     @protected
     def passed(self, number: int) -> None:
         """Take note that a reader has left the place of the slowest."""
@@ -467,11 +472,16 @@ class Reader(Generic[T]):
         self.listener = Listener()
 
     def __enter__(self) -> Self:
+        claim(self)
         self._broadcast.enter(self)
         return self
 
     def __exit__(self, *raised: object) -> None:
         self._broadcast.leave(self)
+
+    def waiting(self) -> int:
+        """Return how many items it has not read."""
+        return self._broadcast.count_from(self.node.number)
 
     def take(self) -> T:
         """Return what is next, which is known to be there."""

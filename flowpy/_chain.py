@@ -10,12 +10,16 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from itertools import chain
 from reprlib import recursive_repr
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal
 
+from flowpy._checks import check_choice
 from flowpy._errors import add_note
 from flowpy._fusion import ENABLED, Run, cut
 from flowpy._iterating import COLLECTIONS, read_in_turns
+from flowpy._meter import Meter, with_counters
 from flowpy._operator import Operator, Unopened
+from flowpy._operators.lifecycle import measure
+from flowpy._plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +41,8 @@ def open_chain(stages: Stages, values: Values, owner: Chain) -> Any:
     for run, known in runs_to_open(stages, ENABLED):
         k = run.start
         part = owner._first(known) if known else owner
+        if run.stages[0] is measure:
+            return open_measured(stages, values, owner, k)
         if run.stages[0].reopens:
             above = (partial(open_chain, stages[:k], values[:k], part),)
         elif run.stages[0].holds and k:
@@ -52,6 +58,16 @@ def open_chain(stages: Stages, values: Values, owner: Chain) -> Any:
                 own_note = partial(part._note, k, stage=j)
                 above = (stage.start(*above, values=own[j], note=own_note),)
     return above[0]
+
+
+def open_measured(stages: Stages, values: Values, owner: Chain, k: int) -> Any:
+    """Return the same with counters between the stages above stage `k`."""
+    observer: Any
+    calls: Any
+    observer, calls = values[k]
+    meter = Meter(observer, calls.texts())
+    stages, values, places = with_counters(stages, values, k, meter)
+    return open_chain(stages, values, Counted(owner, places))
 
 
 class Above(Unopened):
@@ -72,7 +88,7 @@ class Above(Unopened):
         return result
 
     def _collection(self) -> Iterable[Any] | None:
-        if len(self._stages) > 1 or self._stages[0].run is not read_in_turns:
+        if len(self._stages) != 1 or self._stages[0].run is not read_in_turns:
             return None
         items: Any = self._values[0][0]
         return items if type(items) in COLLECTIONS else None
@@ -117,9 +133,9 @@ class Chain(Unopened):
     def _parts(self) -> tuple[Stages, Values]:
         return self._stages, self._values
 
-    def _first(self, n: int) -> Self:
+    def _first(self, n: int) -> Chain:
         """Return the chain of the first so many stages."""
-        part = object.__new__(type(self))
+        part: Chain = object.__new__(type(self))
         part._stages, part._values = self._stages[:n], self._values[:n]
         return part
 
@@ -141,18 +157,30 @@ class Chain(Unopened):
         if text not in getattr(error, "__notes__", ()):
             add_note(error, text)
 
-    @recursive_repr("Flow(...)")  # a list may hold a flow of that list
-    def __repr__(self) -> str:
-        return ".".join(
+    def _calls(self) -> list[str]:
+        """Return how each stage reads."""
+        return [
             stage.describe(type(self), own)
             for stage, own in zip(self._stages, self._values, strict=True)
-        )
+        ]
 
-    def explain(self) -> str:
-        """Return the plan as text: what runs where, and what holds items back.
+    @recursive_repr("Flow(...)")  # a list may hold a flow of that list
+    def __repr__(self) -> str:
+        return ".".join(self._calls())
 
-        Nothing is run, no error comes of it. Every stage is a line, with its number; behind it stands why it
-        cannot become one function with its neighbours, where that is so.
+    def explain(self, form: Literal["text", "mermaid"] = "text") -> str:
+        """Return the plan: what runs where, and what holds items back.
+
+        Nothing is run. Every stage is a line, with its number; behind it stands why it
+        cannot become one function with its neighbours, where that is so. Jupyter shows
+        the plan of a flow by itself.
+
+        Args:
+            form: `"text"`, or `"mermaid"` for a diagram: a box for each function, a
+                frame for each task. Markdown shows it, in a block of code of that name.
+
+        Raises:
+            ValueError: at the call, if there is no such form.
 
         Example:
             >>> print(Flow.of(1, 2).map(str).retry(3).take(9).explain())
@@ -167,37 +195,35 @@ class Chain(Unopened):
             2   .buffer(9)  # a seam: runs upstream in a task of its own; at most 9 items wait
             3   .take(9)
             functions: 0-1, 2, 3; in tasks of their own: 0-1; in the collecting task: 2-3; buffers: 2
+            >>> print(Flow.of(1, 2).map(str).take(9).explain("mermaid"))
+            flowchart TD
+                s0["0 Flow.of(1, 2)<br/>1 map(str)<br/>2 take(9)"]
 
         Source: the `explain` of polars and of SQL.
         """
-        lines: list[str] = []
-        for k, (stage, own) in enumerate(zip(self._stages, self._values, strict=True)):
-            indent = "  ." if k else ""
-            reason = f"  # a seam: {stage.reason(own)}" if stage.seam else ""
-            lines.append(f"{k} {indent}{stage.describe(type(self), own)}{reason}")
-        runs = cut(self._stages, ENABLED)
-        functions = ", ".join(numbers(range(run.start, run.stop)) for run in runs)
-        lines.append(f"functions: {functions}; {self._tasks()}")
-        return "\n".join(lines)
+        check_choice("form", form, "text", "mermaid")
+        plan = self._plan()
+        return plan.mermaid() if form == "mermaid" else plan.text()
 
-    def _tasks(self) -> str:
-        """Return in which tasks the stages run, and which of them have buffers."""
-        crews = [k for k, stage in enumerate(self._stages) if stage.holds]
-        if not crews:
-            return "all in the collecting task; no buffer"
-        # What stands above a stage with tasks runs in them; of a source, itself.
-        ends = [k or 1 for k in crews]
-        *own, last = map(range, [0, *ends], [*ends, len(self._stages)])
-        return (
-            f"in tasks of their own: {', '.join(map(numbers, own))}; "
-            f"in the collecting task: {numbers(last)}; "
-            f"buffers: {', '.join(map(str, crews))}"
-        )
+    def _repr_html_(self) -> str:
+        return self._plan().html()
+
+    def _plan(self) -> Plan:
+        return Plan(self._stages, self._values, type(self), lambda flow: flow._plan())
 
 
-def numbers(stages: range) -> str:
-    """Return the numbers of some stages that follow each other."""
-    if not stages:
-        return "none"
-    first, last = stages[0], stages[-1]
-    return f"{first}" if first == last else f"{first}-{last}"
+class Counted(Chain):
+    """A chain with counters between its stages, which are none of its own."""
+
+    __slots__ = ("_owner", "_places")
+
+    def __init__(self, owner: Chain, places: list[int]) -> None:
+        self._owner = owner
+        self._places = places
+
+    def _first(self, n: int) -> Counted:
+        places = self._places[:n]
+        return Counted(self._owner._first(places[-1] + 1), places)
+
+    def _note(self, first: int, error: Exception, stage: int) -> None:
+        self._owner._note(self._places[first + stage], error, 0)

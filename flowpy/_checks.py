@@ -7,6 +7,7 @@ in the form that operators use.
 from __future__ import annotations
 
 import math
+from importlib.util import find_spec
 from operator import index
 from typing import TYPE_CHECKING, TypeVar
 
@@ -117,3 +118,10 @@ def check_error_types(
         if not (isinstance(each, type) and issubclass(each, Exception)):
             message = f"{name} must be subclasses of Exception; got {each!r}"
             raise TypeError(message)
+
+
+def check_installed(what: str, module: str, extra: str) -> None:
+    """Raise ModuleNotFoundError, which says what to install, if `module` is missing."""
+    if find_spec(module) is None:
+        message = f'{what} needs {module}: pip install "flowpy-stream[{extra}]"'
+        raise ModuleNotFoundError(message, name=module)

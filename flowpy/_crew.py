@@ -53,6 +53,11 @@ _numbers = count(1)
 """One for each crew of the process: they tell its tasks from those of others."""
 
 
+def task_name(what: str) -> str:
+    """Return a name for a new task, as tools that list tasks show it."""
+    return f"flowpy.{what}#{next(_numbers)}"
+
+
 _depth: ContextVar[int] = ContextVar("flowpy._crew.depth", default=0)
 """How many crews have the running task further up a chain than its collector."""
 
@@ -73,6 +78,32 @@ def after(instant: float, *, extra: float = 0) -> float:
     """
     steps = max(DEPTH - _depth.get(), 1) + extra
     return instant + steps * max(STEP, 16 * ulp(instant))
+
+
+class Holder(Protocol):
+    """What holds the items of a stage that are not yet passed on."""
+
+    def waiting(self) -> int:
+        """Return how many they are."""
+        ...
+
+
+class Unclaimed(Protocol):
+    """Who wants to know what holds the items of a stage."""
+
+    holder: Holder | None
+
+
+unclaimed: ContextVar[Unclaimed | None] = ContextVar("flowpy.unclaimed", default=None)
+"""Set by who measures a stage that is now taking its first step, else None."""
+
+
+def claim(holder: Holder) -> None:
+    """Tell who measures the stage that is being started, if anybody, what holds it."""
+    wanted = unclaimed.get()
+    if wanted is not None:
+        unclaimed.set(None)
+        wanted.holder = holder
 
 
 class Gone(BaseException):
@@ -99,6 +130,7 @@ class Crew:
         "_context",
         "_ends",
         "_late",
+        "_lines",
         "_resting",
         "arrival",
         "closing",
@@ -107,9 +139,12 @@ class Crew:
         "scheduler",
     )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, holds: bool = True) -> None:
+        """Begin without children. `holds`: whether what waits in it is the stage's."""
+        if holds:
+            claim(self)
         self.scheduler: Scheduler = current_scheduler()
-        self.name: str = f"flowpy.{name}#{next(_numbers)}"
+        self.name: str = task_name(name)
         self.arrival: Gate = self.scheduler.gate()
         """Where the stage waits: woken by each item, end and error."""
         self.error: BaseException | None = None
@@ -118,9 +153,12 @@ class Crew:
         self._late: BaseException | None = None
         self._context = copy_context()
         self._context.run(_depth.set, _depth.get() + 1)
+        if not holds:
+            self._context.run(unclaimed.set, None)
         self._ends = self.scheduler.gate()
         self._children: set[Child] = set()
         self._channels: set[Channel[Any]] = set()
+        self._lines: list[Line[Any]] = []
         self._resting: set[object] = set()
 
     # What an operator needs:
@@ -134,7 +172,14 @@ class Crew:
 
     def line(self) -> Line[Any]:
         """Return a new line of channels, which are read in the order of arrival."""
-        return Line(self, self.arrival)
+        line: Line[Any] = Line(self, self.arrival)
+        self._lines.append(line)
+        return line
+
+    def waiting(self) -> int:
+        """Return how many items are in its channels, or in work."""
+        alone = sum(channel.waiting() for channel in self._channels if not channel.line)
+        return alone + sum(len(line.turns) for line in self._lines)
 
     def pump(self, source: AsyncIterable[T], channel: Channel[T]) -> Child:
         """Have a child iterate and close `source`, and put its items in `channel`."""
@@ -294,7 +339,9 @@ class Crew:
                 )
         finally:
             late, self.error, self._late = self._late, None, None
-            self._channels.clear()  # or they and the crew would keep each other alive
+            # Or they and the crew would keep each other alive.
+            self._channels.clear()
+            self._lines.clear()
             if late is not None and late is not error:
                 keep_first(error, late)
 
@@ -550,6 +597,10 @@ class Channel(Queue[T]):
         finally:
             resting.discard(me)
         return not self.over()
+
+    def waiting(self) -> int:
+        """Return how many items are in it."""
+        return len(self.items)
 
     def is_full(self) -> bool:
         """Tell whether its producers have to wait; one that is closed is not full."""

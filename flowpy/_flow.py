@@ -23,7 +23,7 @@ from typing import (
 )
 
 from flowpy import _sources as sources
-from flowpy._callbacks import Remote, equals, is_async, itself
+from flowpy._callbacks import equals, is_async, itself
 from flowpy._chain import Chain, Stages, Values
 from flowpy._checks import (
     check_callable,
@@ -31,6 +31,7 @@ from flowpy._checks import (
     check_count,
     check_duration,
     check_error_types,
+    check_installed,
     check_level,
     check_number,
     check_optional_callable,
@@ -39,6 +40,7 @@ from flowpy._checks import (
 )
 from flowpy._iterating import closing, is_async_iterable
 from flowpy._jobs import Job, launch
+from flowpy._meter import Calls
 from flowpy._operators import (
     buffer,
     combine,
@@ -53,6 +55,7 @@ from flowpy._operators import (
     time,
     transform,
 )
+from flowpy._progress import sized_source
 from flowpy._terminals import Terminals
 from flowpy._types import INFO, MISSING
 
@@ -71,6 +74,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
 
     from flowpy._hot import SharedFlow, StateFlow
+    from flowpy._meter import Snapshot
     from flowpy._operator import Operator
     from flowpy._operators.hot import Started
     from flowpy._scheduler import Backend
@@ -389,7 +393,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
                 at once: give that as many as it has workers. What it has not begun
                 when the flow stops is dropped from its queue; what runs is left alone.
                 To other processes function, items and results go pickled. In threads
-                of a `ThreadPoolExecutor`, `fn` sees the context variables.
+                of a `ThreadPoolExecutor`, `fn` sees the context variables. An error has
+                a note that names its item, or, if the executor lost its workers, all
+                items that were in flight.
             on_error: Called with an error that `fn` raised, or the executor in its
                 place, and the item: gives the item to put in its place, or `SKIP` (of
                 type `Skip`) for none. Left out, the error ends the flow: other calls
@@ -409,6 +415,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
             ValueError: at the call, if `concurrency` is less than 1.
             PicklingError: (or what pickle raises instead) while running, with a note,
                 if something cannot be sent to another process.
+            BrokenExecutor: while running, if the executor lost its workers.
 
         Example:
             >>> skip = lambda error, item: SKIP
@@ -427,6 +434,8 @@ class Flow(Terminals[T_co], Generic[T_co]):
         check_optional_callable("on_error", on_error)
         if on is not None:
             from concurrent.futures import Executor  # noqa: PLC0415 - slow to import
+
+            from flowpy._remote import Remote  # noqa: PLC0415 - likewise
 
             check_type("on", on, Executor)
             if is_async(fn):
@@ -2319,6 +2328,87 @@ class Flow(Terminals[T_co], Generic[T_co]):
         """
         check_type("name", name, str, NoneType)
         return self._then(lifecycle.log, name, check_level("level", level))
+
+    def progress(
+        self, description: str | None = None, *, total: int | None = None
+    ) -> Flow[T_co]:
+        """Show on standard error how many items have passed, and how fast.
+
+        A bar in a terminal or a notebook, redrawn at most every 100 ms; where lines
+        can't be drawn over, as in a log file, a line of text every 10 seconds, and one
+        at the end. Drawn by tqdm: `pip install "flowpy-stream[progress]"`.
+
+        ::
+
+            load:  42%|████▏     | 42/100 [00:10<00:13,  4.20it/s]
+
+        Args:
+            description: What stands before the bar.
+            total: How many items are expected; if not given, the length of the source,
+                if that has one and each stage between gives an item for each.
+
+        Shape: n items in, the same n out. Holds nothing, runs 1 task.
+
+        Raises:
+            TypeError: at the call, if `description` is not a string, or `total` not an
+                integer.
+            ValueError: at the call, if `total` is negative.
+            ModuleNotFoundError: at the call, if tqdm is not installed.
+
+        Example:
+            >>> run(Flow(range(3)).progress("load").to_list)
+            [0, 1, 2]
+
+        Source: `tqdm`, which counts an item when it has been used; here, as it passes.
+        """
+        check_type("description", description, str, NoneType)
+        if total is not None:
+            total = check_count("total", total)
+        check_installed("progress", "tqdm", "progress")
+        sized = sized_source(self._stages, self._values)
+        return self._then(lifecycle.progress, description, total, sized)
+
+    def measure(self, observer: Callable[[Snapshot], object]) -> Flow[T_co]:
+        """Count what every stage above passes on, and tell an observer as it goes on.
+
+        ::
+
+            orders.map(fetch, concurrency=8).buffer(100).measure(observer).collect(save)
+
+        The observer is called with a `Snapshot` every 100 ms, also while nothing comes,
+        and once at the end, however that comes about. Its `stages` are those above,
+        each with how many items and errors have come out of it, and how many items it
+        holds: a buffer that is always full has its bottleneck below, one that is always
+        empty has it above. What other flows do inside of `merge`, `zip` or `flat_map`
+        shows in that stage; what `share`, `broadcast` or `partition` collect for
+        several flows is not measured with one of them.
+
+        `flowpy.ext.prometheus` and `flowpy.ext.opentelemetry` have observers.
+
+        Args:
+            observer: Called with a snapshot; plain or async.
+
+        Shape: n items in, the same n out. Holds nothing, runs 1 task. A chain that is
+            not measured costs what it did; each stage of one that is, some tens of
+            nanoseconds an item more.
+
+        Raises:
+            TypeError: at the call, if `observer` is not callable; what it raises comes
+                with the next item, or at the end.
+
+        Example:
+            >>> def watch(snapshot):
+            ...     if snapshot.ended:
+            ...         print({stage.call: stage.items for stage in snapshot.stages})
+            >>> run(Flow(range(9)).filter(lambda n: n % 2).measure(watch).count)
+            {'Flow(range)': 9, 'filter(<lambda>)': 4}
+            4
+
+        Source: the metrics of Reactor (`tap(Micrometer.metrics(registry))`), which
+        measure one stage.
+        """
+        check_callable("observer", observer)
+        return self._then(lifecycle.measure, observer, Calls(self._calls))
 
     # -------------------------------------------------------------- ending a flow
 

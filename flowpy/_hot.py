@@ -703,7 +703,8 @@ def share_in(
     check_count("replay", replay)
     check_started(started)
     core: Broadcast[T] = Broadcast(replay, AHEAD)
-    begin(task_group, flow, core, started, core.count, core.forget_replayed)
+    forget = core.forget_replayed
+    begin(task_group, flow, core, started, core.count, forget, "share_in")
     return shared_of(core, f"{flow!r}.share_in(...)", "share_in")
 
 
@@ -720,7 +721,8 @@ def state_in(
         check_task_group(task_group)
         return first_state(flow, task_group, name)
     core = Cell(initial)
-    begin(task_group, flow, core, started, core.count, partial(core.set, initial))
+    forget = partial(core.set, initial)
+    begin(task_group, flow, core, started, core.count, forget, "state_in")
     return state_of(core, name, "state_in")
 
 
@@ -729,7 +731,8 @@ async def first_state(
 ) -> StateFlow[T]:
     """Begin to collect, and return the state once there is an item."""
     first: FirstValue[T] = FirstValue()
-    start(task_group, partial(feed, first, pour, flow._open), partial(stop, first))
+    fn = partial(feed, first, pour, flow._open)
+    start(task_group, fn, partial(stop, first), "state_in")
     return state_of(await first.cell(), name, "state_in")
 
 
@@ -740,6 +743,7 @@ def begin(
     started: Started,
     count: Callable[[], Cell[int]],
     forget: Callable[[], object],
+    what: str,
 ) -> None:
     """Start the task that feeds a hot flow."""
     collect = flow._open
@@ -749,9 +753,9 @@ def begin(
         fn = partial(feed, sink, pour_lazily, collect, count())
     else:
         fn = partial(
-            feed, sink, pour_while_subscribed, collect, count(), started, forget
+            feed, sink, pour_while_subscribed, collect, count(), started, forget, what
         )
-    start(task_group, fn, partial(stop, sink))
+    start(task_group, fn, partial(stop, sink), what)
 
 
 def check_started(started: object) -> None:

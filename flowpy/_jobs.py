@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from flowpy._crew import task_name
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -80,7 +82,7 @@ def launch(
     async def run() -> None:
         await job._run(collect)
 
-    start(task_group, run, job._end)
+    start(task_group, run, job._end, "launch_in")
     return job
 
 
@@ -88,15 +90,22 @@ def start(
     task_group: AnyTaskGroup,
     fn: Callable[[], Coroutine[Any, Any, None]],
     ended: Callable[[object], object],
+    what: str,
 ) -> None:
-    """Run a function in a task of a group.
+    """Run a function in a task of a group, which is named for `what` is done.
 
     Where it may happen that it is never begun, `ended` is called when the task ends.
     """
     check_task_group(task_group)
     group: Any = task_group
+    name = task_name(what)
     if hasattr(group, "start_soon"):
-        group.start_soon(fn)
+        # Groups that name tasks do so by what they run; not all take another name.
+        async def run() -> None:
+            await fn()
+
+        run.__module__, _, run.__qualname__ = name.partition(".")
+        group.start_soon(run)
         return
     coroutine = fn()
     try:
@@ -104,6 +113,8 @@ def start(
     except BaseException:
         coroutine.close()
         raise
+    if hasattr(task, "set_name"):
+        task.set_name(name)
     # One that asyncio cancels before its first step does not run at all.
     task.add_done_callback(ended)
 

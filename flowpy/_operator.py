@@ -13,7 +13,7 @@ from inspect import Parameter, signature
 from itertools import islice
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from flowpy._callbacks import Remote, awaiting, equals, itself, noting
+from flowpy._callbacks import awaiting, equals, is_fresh, itself, noting
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -43,6 +43,8 @@ class Operator(Generic[P, R_co]):
         "callbacks",
         "fixed",
         "holds",
+        "is_common",
+        "keeps_count",
         "method",
         "params",
         "reopens",
@@ -55,6 +57,8 @@ class Operator(Generic[P, R_co]):
     callbacks: tuple[bool, ...]
     fixed: dict[str, object]
     holds: str
+    is_common: bool
+    keeps_count: bool
     method: str
     params: tuple[str, ...]
     reopens: bool
@@ -71,6 +75,7 @@ class Operator(Generic[P, R_co]):
         seam: str = "",
         holds: str = "",
         show: Show | None = None,
+        keeps_count: bool = False,
         fixed: Mapping[str, object] = {},
     ) -> None:
         code = run.__code__
@@ -80,10 +85,13 @@ class Operator(Generic[P, R_co]):
         self.seam = seam
         self.holds = holds
         self.show = show
+        self.keeps_count = keeps_count
         self.fixed = dict(fixed)
         self.reopens = params[:1] == ("reopen",)
         self.params = params[1:] if params[:1] in {("source",), ("reopen",)} else params
         self.shared = "branch" in self.params
+        # Whether what is above it is collected once for several flows.
+        self.is_common = self.shared or "sharing" in self.params
         self.callbacks = tuple(
             str(run.__annotations__[name]).startswith("Callback")
             for name in self.params
@@ -128,7 +136,7 @@ class Operator(Generic[P, R_co]):
             return self.show(*values)
         given = dict(zip(self.params, values, strict=True)) | self.fixed
         fn = given.get("fn")
-        if isinstance(fn, Remote):
+        if is_fresh(fn):
             given |= fn.arguments()
         parameters = list(signature(getattr(owner, self.method)).parameters.values())
         args: list[str] = []
@@ -170,6 +178,7 @@ def operator(
     seam: str = "",
     holds: str = "",
     show: Show | None = None,
+    keeps_count: bool = False,
     **fixed: object,
 ) -> Callable[[Callable[P, R_co]], Operator[P, R_co]]: ...
 def operator(
@@ -180,6 +189,7 @@ def operator(
     seam: str = "",
     holds: str = "",
     show: Show | None = None,
+    keeps_count: bool = False,
     **fixed: object,
 ) -> Any:
     """Make a function an operator.
@@ -192,11 +202,18 @@ def operator(
             the names of its arguments.
         show: How its stage reads in a chain, if it serves no method: a template for
             the arguments, or a function of them.
+        keeps_count: Whether it gives an item for each of its source.
         fixed: Arguments of the method for which this operator stands.
     """
     if run is None:
         return partial(
-            Operator, method=method, seam=seam, holds=holds, show=show, fixed=fixed
+            Operator,
+            method=method,
+            seam=seam,
+            holds=holds,
+            show=show,
+            keeps_count=keeps_count,
+            fixed=fixed,
         )
     return Operator(run)
 

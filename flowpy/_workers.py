@@ -136,6 +136,9 @@ class Workers(Channel[T]):
     def is_full(self) -> bool:
         return (self.busy >= self.size or self.pending >= self.most) and self.ahead > 0
 
+    def waiting(self) -> int:
+        return self.busy
+
     def release(self) -> None:
         if self.busy < self.size and self.pending < self.most:
             self._held.wake_one()
@@ -226,6 +229,9 @@ class Calls(Workers[T], Generic[T, U]):
 
     def hire(self, worker: Worker) -> Child:
         return self.crew.spawn(self.work, worker, feeds=self.results, needed=False)
+
+    def waiting(self) -> int:
+        return self.pending - len(self.done)  # those are in a channel of their own
 
     async def feed(self, source: AsyncIterator[T]) -> None:
         try:

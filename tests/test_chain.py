@@ -182,6 +182,10 @@ SAME = [
     "Flow.of(1).log('app')",
     "Flow.of(1).log('app', 10)",
     "Flow.of(1).log(level=10)",
+    "Flow.of(1).progress()",
+    "Flow.of(1).progress('load')",
+    "Flow.of(1).progress('load', total=9)",
+    "Flow.of(1).measure(print)",
     # Hot flows
     "Flow.of(1).share()",
     "Flow.of(1).share(2)",

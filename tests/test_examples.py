@@ -30,12 +30,18 @@ import anyio
 import pytest
 
 from flowpy import Flow, flow
-from tests.servers import redis_server
+from tests.servers.redis_server import running as running_redis
 
 ROOT = Path(__file__).parents[1]
 
-ARGUMENTS = {"stock_ticker": ["--period", "1e-6"]}
+ARGUMENTS = {
+    "stock_ticker": ["--period", "1e-6"],
+    "word_count": ["--size", "2"],  # several batches
+}
 """What to call a program with, so that it doesn't last."""
+
+NEEDS = {"word_count": "distributed"}
+"""What has to be installed for it."""
 
 SERVERS = {"chat_room", "dashboard", "sse_ticker"}
 """Programs that run until they are stopped, and print where their page is."""
@@ -47,9 +53,11 @@ OTHERS = {
     "periodic_job",
     "search_as_you_type",
     "token_relay",
-    "work_queue",
 }
 """Programs whose tests stand at the end of this file."""
+
+WITH_REDIS = {"work_queue"}
+"""Programs that need a Redis server."""
 
 PRINTED = {
     "log_watcher": """\
@@ -89,6 +97,14 @@ ACME and the average of its last five prices:
   47.84 is above it
   47.37 is below it
 """,
+    "word_count": """\
+171 words, 97 different ones; the most frequent:
+    15 the
+     9 or
+     9 software
+     8 of
+     8 to
+""",
     "worked_pipeline": """\
 packed [0, 2]
 packed [4, 5]
@@ -112,16 +128,23 @@ def load(name):
     return module
 
 
+def require(name):
+    """Skip the test where the program cannot run."""
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name], reason=f"{NEEDS[name]} is not installed")
+
+
 def test_every_example_is_run_here_and_listed_in_their_readme():
     names = {path.stem for path in (ROOT / "examples").glob("*.py")}
     readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
 
-    assert set(PRINTED) | SERVERS | OTHERS == names
+    assert set(PRINTED) | SERVERS | OTHERS | WITH_REDIS == names
     assert {name for name in names if f"`{name}.py`" in readme} == names
 
 
 @pytest.mark.parametrize("name", PRINTED)
 def test_as_a_program_it_prints_its_result_and_nothing_else(name):
+    require(name)
     program = [sys.executable, "-W", "error", str(path_of(name))]
 
     done = subprocess.run(
@@ -138,6 +161,7 @@ def test_as_a_program_it_prints_its_result_and_nothing_else(name):
 
 @pytest.mark.parametrize("name", sorted(PRINTED.keys() - {"worked_pipeline"}))
 def test_on_trio_it_prints_the_same(name, monkeypatch, capsys):
+    require(name)
     arguments = [*ARGUMENTS.get(name, []), "--backend", "trio"]
     monkeypatch.setattr(sys, "argv", [name, *arguments])
 
@@ -965,23 +989,28 @@ def served(name, backend):
 async def test_search_as_you_type_gives_up_what_is_no_longer_wanted(capsys):
     pytest.importorskip("starlette", reason="starlette is not installed")
     typed = [
-        *((0, "d"), (0.1, "de"), (0.15, " DEB")),
-        (0.5, "deb"),  # once more
-        (0.7, "an item"),
-        (1, "map_latest"),
+        *((0, "t"), (0.1, "th"), (0.15, " THIRD")),
+        (0.5, "third"),  # once more
+        (0.7, "every"),
+        (1, "LAST"),
         (3, b"nothing that is typed"),
         (4, ""),
     ]
     messages = Flow.merge(*(Flow.of(text).delay(second) for second, text in typed))
+    example = load("search_as_you_type")
+    tenth = ["every", "second", "third", "fourth", "fifth", "sixth", "last"]
+    example.OPERATORS = {
+        f"{n}": tenth[n // 10] if n % 10 == 0 else "" for n in range(70)
+    }
+    example.OPERATORS["every"] = "the last one"
 
-    answers = load("search_as_you_type").answers(messages).map(json.loads)
+    answers = example.answers(messages).map(json.loads)
     found = await answers.map(lambda answer: next(iter(answer.values()))).to_list()
 
     assert found == [
-        *("deb", "debounce", 1),
-        *("an item", "debounce", "distinct_until_changed", "flat_map_first"),
-        *("flat_map_latest", "on_empty"),  # and no more
-        *("map_latest", "flat_map_latest", "map_latest", 2),
+        *("third", "20", 1),
+        *("every", "0"),  # it is given up before it comes to the last one
+        *("last", "60", "every", 2),
         *("", 0),
     ]
 
@@ -1184,19 +1213,22 @@ def test_api_gateway_gives_up_its_requests_when_the_visitor_leaves(backend):
     assert left == "cellar ends\n"
 
 
+# ---------------------------------------------------------------------- work_queue
+
+
 @pytest.fixture(scope="module")
-def redis_port(tmp_path_factory):
+def redis_server(tmp_path_factory):
     pytest.importorskip("coredis", reason="coredis is not installed")
-    with redis_server.running(tmp_path_factory.mktemp("redis")) as port:
+    with running_redis(tmp_path_factory.mktemp("redis")) as port:
         yield port
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_work_queue_does_each_job_once_but_for_one_that_is_put_aside(
-    redis_port, backend
+    redis_server, backend
 ):
     program = [sys.executable, "-W", "error", str(path_of("work_queue"))]
-    options = ["--port", str(redis_port), "--jobs", "30", "--backend", backend]
+    options = ["--port", str(redis_server), "--jobs", "30", "--backend", backend]
 
     done = subprocess.run(
         program + options,

@@ -8,7 +8,16 @@ from importlib import import_module
 
 import pytest
 
-MODULES = ["flowpy", "flowpy.ext.redis", "flowpy.io", "flowpy.testing", "flowpy.web"]
+MODULES = [
+    "flowpy",
+    "flowpy.ext.opentelemetry",
+    "flowpy.ext.prometheus",
+    "flowpy.ext.ray",
+    "flowpy.ext.redis",
+    "flowpy.io",
+    "flowpy.testing",
+    "flowpy.web",
+]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -42,8 +51,10 @@ def test_public_names_say_that_they_live_where_they_are_imported_from(name):
 def test_importing_flowpy_loads_no_extra():
     code = """
 import sys
-import flowpy, flowpy.ext.redis, flowpy.io, flowpy.testing, flowpy.web
-extras = {"coredis", "fastapi", "numpy", "pytest", "redis", "starlette", "trio", "uvicorn", "uvloop", "watchfiles"}
+import flowpy, flowpy.io, flowpy.testing, flowpy.web
+import flowpy.ext.opentelemetry, flowpy.ext.prometheus, flowpy.ext.ray, flowpy.ext.redis
+extras = {"fastapi", "numpy", "pytest", "starlette", "trio", "uvicorn", "uvloop", "watchfiles"}
+extras |= {"coredis", "opentelemetry", "prometheus_client", "ray", "redis", "tqdm"}
 print(sorted(extras & set(sys.modules)))
 """
     done = subprocess.run(

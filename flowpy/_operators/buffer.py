@@ -19,7 +19,9 @@ Overflow: TypeAlias = Literal["suspend", "drop_oldest", "drop_latest", "error"]
 
 
 @operator(
-    seam="runs upstream in a task of its own", holds="at most {capacity} items wait"
+    seam="runs upstream in a task of its own",
+    holds="at most {capacity} items wait",
+    keeps_count=True,
 )
 async def buffer(source: Items[T], capacity: int) -> Items[T]:
     async with Crew("buffer") as crew:

@@ -122,7 +122,7 @@ class Run(Generic[T]):
         self._reopen = reopen
         self._before = before
         self._forget = forget
-        self._crew = Crew("share")
+        self._crew = Crew("share", holds=False)
         self._gate = self._crew.scheduler.gate()
         self._listeners = 0
         self._ended = False
@@ -274,12 +274,13 @@ async def pour_while_subscribed(
     count: Cell[int],
     started: WhileSubscribed,
     forget: Callable[[], object],
+    what: str,
 ) -> None:
     """Collect anew whenever the first listener comes, until upstream ends by itself."""
     watch = Watch(count)
     while True:
         await watch.until(lambda: count.value)
-        async with Crew("share_in") as crew:
+        async with Crew(what) as crew:
             child = crew.spawn(pour, sink, collect, feeds=Bell(watch))
             if await ended_by_itself(child, watch, count, started.stop_after):
                 crew.check()

@@ -9,7 +9,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from flowpy._crew import Child, Crew
+from flowpy._crew import Child, Crew, claim
 from flowpy._errors import FlowConsumedError
 from flowpy._iterating import SLICE, closing
 from flowpy._operator import operator
@@ -243,6 +243,7 @@ class Lane(Generic[T]):
     # Its reader:
 
     async def __aenter__(self) -> Lane[T]:
+        claim(self)
         self.hub.readers.add(self)
         return self
 
@@ -260,6 +261,10 @@ class Lane(Generic[T]):
         """Let nobody read it any more."""
         self.gone = True
         self.items.clear()
+
+    def waiting(self) -> int:
+        """Return how many items are in it."""
+        return len(self.items)
 
     async def more(self) -> bool:
         """Wait until an item is there; False at the end, or raises the source's error."""

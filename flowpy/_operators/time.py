@@ -125,7 +125,9 @@ async def sample_by(source: Items[T], period: AsyncIterable[object]) -> Items[T]
 
 
 @operator(
-    seam="runs upstream in a task of its own", holds="at most {capacity} items wait"
+    seam="runs upstream in a task of its own",
+    holds="at most {capacity} items wait",
+    keeps_count=True,
 )
 async def delay(source: Items[T], seconds: float, capacity: int) -> Items[T]:
     async with Crew("delay") as crew:
@@ -140,7 +142,7 @@ async def delay(source: Items[T], seconds: float, capacity: int) -> Items[T]:
             yield arrivals.take()[1]
 
 
-@operator
+@operator(keeps_count=True)
 async def delay_start(source: Items[T], seconds: float) -> Items[T]:
     await current_scheduler().sleep(seconds)
     async with closing(source):
@@ -148,7 +150,7 @@ async def delay_start(source: Items[T], seconds: float) -> Items[T]:
             yield x
 
 
-@operator
+@operator(keeps_count=True)
 async def pace(source: Items[T], count: int, per: float) -> Items[T]:
     scheduler = current_scheduler()
     step = per / count

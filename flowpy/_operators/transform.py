@@ -22,7 +22,7 @@ U = TypeVar("U")
 V = TypeVar("V")
 
 
-@operator
+@operator(keeps_count=True)
 async def map(source: Items[T], fn: Callback[[T], U]) -> Items[U]:
     async with closing(source):
         async for x in source:
@@ -50,6 +50,7 @@ async def map_or_else(
     method="map",
     seam="makes calls in tasks of its own",
     holds="at most twice {concurrency} items are pulled and not yet passed on",
+    keeps_count=True,
 )
 def map_concurrent(
     source: Items[T], fn: Callback[[T], U], concurrency: int, ordered: bool
@@ -183,7 +184,7 @@ flatten_concurrent = operator(
 """They get the function that gives back its argument."""
 
 
-@operator
+@operator(keeps_count=True)
 async def enumerate(source: Items[T], start: int) -> Items[tuple[int, T]]:
     async with closing(source):
         async for x in source:
@@ -211,7 +212,7 @@ async def scan(source: Items[T], initial: U, fn: Callback[[U, T], U]) -> Items[U
             yield total
 
 
-@operator
+@operator(keeps_count=True)
 async def running_reduce(source: Items[T], fn: Callback[[T, T], T]) -> Items[T]:
     total: T | Missing = MISSING
     async with closing(source):
@@ -223,7 +224,7 @@ async def running_reduce(source: Items[T], fn: Callback[[T, T], T]) -> Items[T]:
             yield total
 
 
-@operator
+@operator(keeps_count=True)
 async def on_each(source: Items[T], fn: Callback[[T], object]) -> Items[T]:
     async with closing(source):
         async for x in source:

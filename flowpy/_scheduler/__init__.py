@@ -36,8 +36,8 @@ __all__ = [
     "backend_options",
     "check_queue",
     "current_scheduler",
-    "in_trio_task",
     "is_for_good",
+    "on_asyncio",
     "protected",
     "run",
     "wait_for_all",
@@ -73,16 +73,15 @@ def _trio_scheduler() -> Scheduler:
     return TrioScheduler()
 
 
-def in_trio_task() -> bool:
-    """Tell whether this thread is running a task of trio right now."""
+def _in_trio_task() -> bool:
     # Another thread may be importing trio right now: what is not there does not run.
-    ask = getattr(sys.modules.get("trio.lowlevel"), "in_trio_task", None)
-    return ask is not None and ask()
+    in_trio_task = getattr(sys.modules.get("trio.lowlevel"), "in_trio_task", None)
+    return in_trio_task is not None and in_trio_task()
 
 
 def current_scheduler() -> Scheduler:
     """Return the scheduler of the current task; RuntimeError outside of a loop."""
-    if in_trio_task():
+    if _in_trio_task():
         return _trio_scheduler()
     check_running, scheduler = _asyncio()
     check_running()
@@ -120,9 +119,14 @@ def in_event_loop() -> bool:
     return True
 
 
+def on_asyncio() -> bool:
+    """Tell whether the current task runs on asyncio, uvloop included."""
+    return not _in_trio_task()
+
+
 def check_queue(queue: object) -> None:
     """Raise RuntimeError for a queue of asyncio where another loop runs."""
-    if not in_trio_task():
+    if on_asyncio():
         return
     from asyncio import Queue  # noqa: PLC0415 - see above
 

@@ -56,9 +56,10 @@ def names_for(module):
                 pytest.skip(f"{name} needs an extra that is not installed")
             continue
         public |= {name: getattr(found, name) for name in getattr(found, "__all__", ())}
+    given = {"anyio": anyio, "asyncio": asyncio, "main": main}
     if module.startswith("flowpy.ext.redis"):
-        public["client"] = CoredisDouble()
-    return {"anyio": anyio, "asyncio": asyncio, "main": main, **public}
+        given["client"] = CoredisDouble()
+    return given | public
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -67,7 +68,6 @@ def test_example_prints_what_it_says(module, name, text, backend, monkeypatch):
     if name.endswith(".explain") and not ENABLED:
         pytest.skip("tells how a chain is fused")
     threads = module.startswith(("flowpy.io", "flowpy.ext."))
-    threads &= "redis" not in module  # its server is in memory
     runs = virtual(monkeypatch, backend, THREADS if threads else 0)
     for example in docstring(text, name, runs, names_for(module)):
         example.evaluate()

@@ -15,9 +15,9 @@ import pytest
 
 import flowpy
 from flowpy import Flow, GroupedFlow, io, testing, web
-from flowpy.ext import redis
+from flowpy.ext import opentelemetry, prometheus, ray, redis
 
-MODULES = [flowpy, redis, io, testing, web]
+MODULES = [flowpy, io, testing, web, opentelemetry, prometheus, ray, redis]
 OF_FLOW = {name for name in dir(Flow) if not name.startswith("_")}
 
 
@@ -56,8 +56,15 @@ def methods(module, kind):
 CALLABLES = [pytest.param(*each[1:], id=each[0]) for each in callables()]
 
 MADE_BY_FLOWPY = {
-    *(flowpy.Channel, flowpy.Job, testing.Probe, web.WebSocket),
-    *(redis.Client, redis.Entry, redis.Message),
+    flowpy.Channel,
+    flowpy.Job,
+    flowpy.Snapshot,
+    flowpy.StageSnapshot,
+    redis.Client,
+    redis.Entry,
+    redis.Message,
+    testing.Probe,
+    web.WebSocket,
 }
 """Classes that users do not call."""
 

@@ -54,7 +54,7 @@ def store():
 
 @pytest.fixture(params=FORMS)
 def any_client(request, store, monkeypatch):
-    monkeypatch.setattr(_clients, "in_trio_task", bool)  # the double is on both
+    monkeypatch.setattr(_clients, "on_asyncio", lambda: True)  # the double is on both
     return FORMS[request.param](store)
 
 

@@ -898,6 +898,23 @@ ERRORS_AND_LIFE_CYCLE = (
         ),
     ),
     Case(
+        "progress",
+        lambda f, c: f.progress("loading", total=4),
+        gives=[1, 2, 3, 4],
+        bad=(
+            (lambda f: f.progress(3), TypeError, "description"),
+            (lambda f: f.progress(total="3"), TypeError, "total"),
+            (lambda f: f.progress(total=-1), ValueError, "total"),
+        ),
+    ),
+    Case(
+        "measure",
+        lambda f, c: f.measure(c(lambda snapshot: None)),
+        gives=[1, 2, 3, 4],
+        calls="at end",
+        bad=not_callable("measure", "observer"),
+    ),
+    Case(
         "pipe",
         lambda f, c: f.pipe(doubled, 2),
         gives=[1, 1, 2, 2, 3, 3, 4, 4],

@@ -114,6 +114,7 @@ def piped_through_operators(numbers: Flow[int], words: Flow[str]) -> None:
 
 def as_text(numbers: Flow[int]) -> None:
     assert_type(numbers.explain(), str)
+    assert_type(numbers.explain("mermaid"), str)
     assert_type(repr(numbers), str)
 
 
@@ -221,5 +222,6 @@ def wrong(numbers: Flow[int], words: Flow[str]) -> None:
     words.pipe(page, "3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     words.pipe(page, 3, length=5)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue]
     words.pipe(texts)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    words.explain(True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    words.explain(True)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    words.explain("html")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     words.upper()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]

@@ -10,7 +10,7 @@ from json import JSONDecodeError
 from random import Random
 from typing import NoReturn, assert_type
 
-from flowpy import Flow
+from flowpy import Flow, Snapshot, StageSnapshot
 
 
 def catch_that_ends(numbers: Flow[int], errors: list[Exception]) -> None:
@@ -53,6 +53,15 @@ async def fetch_fallback(error: OSError) -> list[float]:
 
 async def fetch_flow(error: OSError) -> Flow[float] | None:
     return None
+
+
+def watch(snapshot: Snapshot) -> None:
+    assert_type(snapshot.stages, tuple[StageSnapshot, ...])
+    assert_type(snapshot.before[0].waiting, int)
+
+
+async def watch_later(snapshot: Snapshot) -> float:
+    return snapshot.seconds
 
 
 async def explain(error: OSError) -> AsyncIterator[str]:
@@ -177,6 +186,11 @@ def life_cycle(numbers: Flow[int]) -> None:
     assert_type(numbers.log(), Flow[int])
     assert_type(numbers.log("app.ticks", logging.DEBUG), Flow[int])
     assert_type(numbers.log(level="DEBUG"), Flow[int])
+    assert_type(numbers.progress(), Flow[int])
+    assert_type(numbers.progress("load", total=9), Flow[int])
+    assert_type(numbers.measure(watch), Flow[int])
+    assert_type(numbers.measure(watch_later), Flow[int])
+    assert_type(numbers.measure(lambda snapshot: snapshot.stages[0].items), Flow[int])
 
 
 def wrong(numbers: Flow[int]) -> None:
@@ -194,4 +208,7 @@ def wrong(numbers: Flow[int]) -> None:
     numbers.on_start(disconnect)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     numbers.on_completion(report)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     numbers.on_empty(abs)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    numbers.progress(9)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    numbers.progress("load", 9)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    numbers.measure(abs)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     numbers.log(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

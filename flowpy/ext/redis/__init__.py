@@ -27,4 +27,5 @@ for _public in (
     *(Client, Entry, Message),
     *(acknowledge, read_group, read_stream, write_stream),
 ):
-    _public.__module__ = "flowpy.ext.redis"  # where users find them
+    _public.__module__ = __name__  # where users import it from
+del _public

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from flowpy._scheduler import in_trio_task
+from flowpy._scheduler import on_asyncio
 
 Fields: TypeAlias = dict[str, bytes]
 """What an entry of a stream holds: its fields, by name."""
@@ -247,7 +247,7 @@ class RedisPy(Commands):
     __slots__ = ()
 
     def check(self) -> None:
-        if in_trio_task():
+        if not on_asyncio():
             message = (
                 "a client of redis-py works on asyncio only; on trio, use one of "
                 f"coredis; got {self._client!r}"

@@ -36,13 +36,13 @@ class Entry(Generic[T_co]):
     def __init__(
         self, key: str, id: str, fields: Fields, decode: Callable[[Fields], T_co]
     ) -> None:
-        self.key = key
+        self.key: str = key
         """The name of the stream."""
-        self.id = id
+        self.id: str = id
         """Where in the stream it stands, such as `"1700000000000-0"`."""
-        self.fields = fields
+        self.fields: Fields = fields
         """What it holds, as it came."""
-        self._decode = decode
+        self._decode: Callable[[Fields], T_co] = decode
         self._value: T_co | Missing = MISSING
 
     @property
@@ -72,9 +72,9 @@ class Group:
     __slots__ = ("commands", "key", "name")
 
     def __init__(self, commands: Commands, key: str, name: str) -> None:
-        self.commands = commands
-        self.key = key
-        self.name = name
+        self.commands: Commands = commands
+        self.key: str = key
+        self.name: str = name
 
     async def acknowledge(self, ids: Collection[str]) -> None:
         """Acknowledge messages."""
@@ -111,8 +111,8 @@ class Message(Entry[T_co]):
         deliveries: int = 1,
     ) -> None:
         super().__init__(group.key, id, fields, decode)
-        self._group = group
-        self.deliveries = deliveries
+        self._group: Group = group
+        self.deliveries: int = deliveries
         """How many times it has been delivered, to any consumer, this one included."""
 
     @property
