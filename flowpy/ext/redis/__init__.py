@@ -28,4 +28,3 @@ for _public in (
     *(acknowledge, read_group, read_stream, write_stream),
 ):
     _public.__module__ = __name__  # where users import it from
-del _public
