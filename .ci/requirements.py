@@ -13,7 +13,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
-EXTRAS = ("trio", "uvloop", "watch", "dev")
+EXTRAS = ("redis", "trio", "uvloop", "watch", "dev")
 
 TOOLS = {
     "build",

@@ -15,13 +15,13 @@ import anyio
 import coredis
 
 from flowpy import Flow, run
-from flowpy.ext.redis import Fields, Message, acknowledge, read_group, write_stream
+from flowpy.ext.redis import Message, acknowledge, read_group, write_stream
 
 STREAM = "flowpy:jobs"
 BROKEN = 7
 
 
-def number_of(fields: Fields) -> int:
+def number_of(fields: dict[str, bytes]) -> int:
     """Return the number of a job."""
     return int(fields["number"])
 

@@ -70,8 +70,8 @@ MADE_BY_FLOWPY = {
 PROTOCOLS = {redis.Client, web.WebSocket}
 """What is wanted of objects from elsewhere: nothing to call or to run."""
 
-ELSEWHERE = {ray.RayExecutor, redis.Entry, redis.Message}
-"""What needs a cluster or a server: its examples are blocks that are not run."""
+ELSEWHERE = {ray.RayExecutor}
+"""What needs a cluster: its examples are blocks that are not run."""
 
 
 def text_of(value):

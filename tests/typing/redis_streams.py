@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple, assert_type
 from flowpy import Flow
 from flowpy.ext.redis import (
     Entry,
-    Fields,
     Message,
     acknowledge,
     read_group,
@@ -26,7 +25,7 @@ class Order(NamedTuple):
     text: str
 
 
-def order(fields: Fields) -> Order:
+def order(fields: dict[str, bytes]) -> Order:
     return Order(int(fields["n"]), fields["text"].decode())
 
 

@@ -8,7 +8,7 @@ coredis. The server is Redis 6.2 or newer, or Valkey.
 from __future__ import annotations
 
 from flowpy.ext.redis._acknowledge import acknowledge
-from flowpy.ext.redis._clients import Client, Fields
+from flowpy.ext.redis._clients import Client
 from flowpy.ext.redis._messages import Entry, Message
 from flowpy.ext.redis._read import read_group, read_stream
 from flowpy.ext.redis._write import write_stream
@@ -16,7 +16,6 @@ from flowpy.ext.redis._write import write_stream
 __all__ = (
     "Client",
     "Entry",
-    "Fields",
     "Message",
     "acknowledge",
     "read_group",
@@ -25,13 +24,7 @@ __all__ = (
 )
 
 for _public in (
-    Client,
-    Entry,
-    Message,
-    acknowledge,
-    read_group,
-    read_stream,
-    write_stream,
+    *(Client, Entry, Message),
+    *(acknowledge, read_group, read_stream, write_stream),
 ):
     _public.__module__ = __name__  # where users import it from
-del _public

@@ -26,7 +26,7 @@ Command: TypeAlias = Callable[..., object]
 class Client(Protocol):
     """An async client of Redis: `coredis.Redis`, `redis.asyncio.Redis` or the like.
 
-    Source: the commands of Redis Streams.
+    Source: the commands of Redis Streams, as both clients have them.
     """
 
     async def __aenter__(self) -> object: ...

@@ -17,9 +17,18 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Entry(Generic[T_co]):
-    """An entry of a stream; `read_stream` gives them.
+    """An entry of a stream, as `read_stream` gives it.
 
-    Source: Redis `XREAD`.
+    Example:
+        >>> run(Flow.of({"n": 7}).pipe, write_stream(client, "numbers"))
+        1
+        >>> entry = run(read_stream(client, "numbers").first)
+        >>> entry
+        <Entry 1-0 of 'numbers': {'n': b'7'}>
+        >>> entry.key, entry.id, entry.value
+        ('numbers', '1-0', {'n': b'7'})
+
+    Source: Redis XREAD.
     """
 
     __slots__ = ("_decode", "_value", "fields", "id", "key")
@@ -27,13 +36,13 @@ class Entry(Generic[T_co]):
     def __init__(
         self, key: str, id: str, fields: Fields, decode: Callable[[Fields], T_co]
     ) -> None:
-        self.key = key
+        self.key: str = key
         """The name of the stream."""
-        self.id = id
+        self.id: str = id
         """Where in the stream it stands, such as `"1700000000000-0"`."""
-        self.fields = fields
+        self.fields: Fields = fields
         """What it holds, as it came."""
-        self._decode = decode
+        self._decode: Callable[[Fields], T_co] = decode
         self._value: T_co | Missing = MISSING
 
     @property
@@ -63,9 +72,9 @@ class Group:
     __slots__ = ("commands", "key", "name")
 
     def __init__(self, commands: Commands, key: str, name: str) -> None:
-        self.commands = commands
-        self.key = key
-        self.name = name
+        self.commands: Commands = commands
+        self.key: str = key
+        self.name: str = name
 
     async def acknowledge(self, ids: Collection[str]) -> None:
         """Acknowledge messages."""
@@ -77,7 +86,18 @@ class Message(Entry[T_co]):
 
     One that is not will be delivered again: see `read_group`.
 
-    Source: Redis `XREADGROUP`.
+    Example:
+        >>> run(Flow.of({"n": 7}).pipe, write_stream(client, "jobs"))
+        1
+        >>> jobs = read_group(client, "jobs", group="crew", consumer="one")
+        >>> run(jobs.first)
+        <Message 1-0 of 'jobs': {'n': b'7'}>
+        >>> again = run(jobs.first)
+        >>> again, again.redelivered
+        (<Message 1-0 of 'jobs', delivery 2: {'n': b'7'}>, True)
+        >>> run(again.ack)
+
+    Source: Redis XREADGROUP.
     """
 
     __slots__ = ("_group", "deliveries")
@@ -91,8 +111,8 @@ class Message(Entry[T_co]):
         deliveries: int = 1,
     ) -> None:
         super().__init__(group.key, id, fields, decode)
-        self._group = group
-        self.deliveries = deliveries
+        self._group: Group = group
+        self.deliveries: int = deliveries
         """How many times it has been delivered, to any consumer, this one included."""
 
     @property
@@ -103,7 +123,8 @@ class Message(Entry[T_co]):
     async def ack(self) -> None:
         """Acknowledge it now, alone; `acknowledge` does it for many at once.
 
-        No error of its own; those of the client are raised.
+        Raises:
+            Exception: those of the client, if the command fails.
         """
         await self._group.acknowledge([self.id])
 
