@@ -343,7 +343,8 @@ def navigation(made: Iterable[str]) -> str:
             known = [page for page in order if page in names]
             lines.append(f"  - {title}:")
             for page in [*known, *sorted(names.difference(known))]:
-                words = title_of(place / page).replace('"', "'")
+                heading = title_of(place / page).removeprefix(f"{title} ")
+                words = heading.replace('"', "'")
                 lines.append(f'      - "{words}": {name}/{page}')
     return "\n".join(lines)
 

@@ -7,17 +7,12 @@ that return a coroutine all become one thing here. No operator asks which it has
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from contextvars import copy_context
 from functools import partial
 from inspect import CO_COROUTINE, iscoroutinefunction
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from flowpy._scheduler import wait_future
-
 if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
-
     from typing_extensions import TypeIs
 
 T = TypeVar("T")
@@ -49,7 +44,7 @@ def awaiting(fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
     result is tested, after a plain value none is.
     """
     if is_async(fn):
-        return fn
+        return fn.afresh() if is_fresh(fn) else fn
     decided = plain = False
 
     async def call(*args: Any) -> Any:
@@ -110,84 +105,24 @@ def equals(old: object, new: object) -> bool:
     return bool(old == new)
 
 
-class Remote(Generic[T, R]):
-    """A plain function that an executor runs, to be awaited like any other."""
+class FreshCallback(Generic[R]):
+    """An async callback that is made anew for each collection, which it knows."""
 
-    __slots__ = ("broken", "fn", "in_threads", "on")
+    __slots__ = ()
 
-    def __init__(self, fn: Callable[[T], R], on: Executor) -> None:
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - slow to import
+    async def __call__(self, item: Any, /) -> R:
+        """Do what it is for."""
+        raise NotImplementedError  # pragma: no cover - abstract
 
-        self.fn = fn
-        self.on = on
-        self.in_threads = isinstance(on, ThreadPoolExecutor)
-        self.broken = False
-        """Whether the executor lost its workers, and so fails all that it was given."""
+    def afresh(self) -> Callable[..., Coroutine[Any, Any, R]]:
+        """Return it for one collection."""
+        raise NotImplementedError  # pragma: no cover - abstract
 
     def arguments(self) -> dict[str, object]:
-        """Return how it was asked for, the executor by its class."""
-        return {"fn": self.fn, "on": type(self.on)}
-
-    async def __call__(self, item: T) -> R:
-        try:
-            result = await self._result(item)
-        except Exception as error:
-            if is_of_pickle(error):
-                error.add_note(self._what_does_not_pickle(item))
-            raise
-        if is_coroutine(result):
-            result.close()
-            message = f"fn must be a plain function where `on` runs it; got {self.fn!r}"
-            raise TypeError(message)
-        return result
-
-    async def _result(self, item: T) -> R:
-        future = self._submit(item)
-        try:
-            return await wait_future(future)
-        except BaseException as error:
-            from concurrent.futures import BrokenExecutor  # noqa: PLC0415 - as above
-
-            self.broken |= isinstance(error, BrokenExecutor)
-            if not self.broken:
-                # It has an effect on what the executor has not begun. A process pool
-                # that broke fails futures in a thread of its own, which stumbles over
-                # those that were cancelled (in older Pythons).
-                future.cancel()
-            raise
-        finally:
-            del future  # or it and the error that it holds would keep each other alive
-
-    def _submit(self, item: T) -> Future[R]:
-        if self.in_threads:
-            # Threads see the context variables that the task does; nothing else could.
-            return self.on.submit(copy_context().run, self.fn, item)
-        return self.on.submit(self.fn, item)
-
-    def _what_does_not_pickle(self, item: T) -> str:
-        given = {f"fn, {self.fn!r}": self.fn, f"the item {item!r}": item}
-        refused = [name for name, value in given.items() if not pickles(value)]
-        what = " and ".join(refused) or f"what fn gave for {item!r}"
-        return (
-            f"map(on=...) sends functions, items and results to other processes: {what} "
-            "cannot be pickled. A function has to stand at the top of a module"
-        )
+        """Return with which arguments of the method it was asked for."""
+        raise NotImplementedError  # pragma: no cover - abstract
 
 
-def is_of_pickle(error: Exception) -> bool:
-    """Tell whether `error` is one of those that pickle raises for what it cannot take."""
-    from pickle import PicklingError  # noqa: PLC0415 - slow to import
-
-    kinds = (PicklingError, AttributeError, TypeError)
-    return type(error) in kinds and "pickle" in str(error).lower()
-
-
-def pickles(value: object) -> bool:
-    """Tell whether `value` can be sent to another process."""
-    from pickle import dumps  # noqa: PLC0415 - slow to import
-
-    try:
-        dumps(value)
-    except Exception:  # noqa: BLE001 - whatever the value's own methods raise
-        return False
-    return True
+def is_fresh(fn: object) -> TypeIs[FreshCallback[Any]]:
+    """Tell whether `fn` is made anew for each collection."""
+    return isinstance(fn, FreshCallback)

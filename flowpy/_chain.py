@@ -88,7 +88,7 @@ class Above(Unopened):
         return result
 
     def _collection(self) -> Iterable[Any] | None:
-        if len(self._stages) > 1 or self._stages[0].run is not read_in_turns:
+        if len(self._stages) != 1 or self._stages[0].run is not read_in_turns:
             return None
         items: Any = self._values[0][0]
         return items if type(items) in COLLECTIONS else None

@@ -23,7 +23,7 @@ from typing import (
 )
 
 from flowpy import _sources as sources
-from flowpy._callbacks import Remote, equals, is_async, itself
+from flowpy._callbacks import equals, is_async, itself
 from flowpy._chain import Chain, Stages, Values
 from flowpy._checks import (
     check_callable,
@@ -393,7 +393,9 @@ class Flow(Terminals[T_co], Generic[T_co]):
                 at once: give that as many as it has workers. What it has not begun
                 when the flow stops is dropped from its queue; what runs is left alone.
                 To other processes function, items and results go pickled. In threads
-                of a `ThreadPoolExecutor`, `fn` sees the context variables.
+                of a `ThreadPoolExecutor`, `fn` sees the context variables. An error has
+                a note that names its item, or, if the executor lost its workers, all
+                items that were in flight.
             on_error: Called with an error that `fn` raised, or the executor in its
                 place, and the item: gives the item to put in its place, or `SKIP` (of
                 type `Skip`) for none. Left out, the error ends the flow: other calls
@@ -413,6 +415,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
             ValueError: at the call, if `concurrency` is less than 1.
             PicklingError: (or what pickle raises instead) while running, with a note,
                 if something cannot be sent to another process.
+            BrokenExecutor: while running, if the executor lost its workers.
 
         Example:
             >>> skip = lambda error, item: SKIP
@@ -431,6 +434,8 @@ class Flow(Terminals[T_co], Generic[T_co]):
         check_optional_callable("on_error", on_error)
         if on is not None:
             from concurrent.futures import Executor  # noqa: PLC0415 - slow to import
+
+            from flowpy._remote import Remote  # noqa: PLC0415 - likewise
 
             check_type("on", on, Executor)
             if is_async(fn):

@@ -13,7 +13,7 @@ from inspect import Parameter, signature
 from itertools import islice
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from flowpy._callbacks import Remote, awaiting, equals, itself, noting
+from flowpy._callbacks import awaiting, equals, is_fresh, itself, noting
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -136,7 +136,7 @@ class Operator(Generic[P, R_co]):
             return self.show(*values)
         given = dict(zip(self.params, values, strict=True)) | self.fixed
         fn = given.get("fn")
-        if isinstance(fn, Remote):
+        if is_fresh(fn):
             given |= fn.arguments()
         parameters = list(signature(getattr(owner, self.method)).parameters.values())
         args: list[str] = []

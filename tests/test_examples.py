@@ -33,8 +33,14 @@ from flowpy import Flow, flow
 
 ROOT = Path(__file__).parents[1]
 
-ARGUMENTS = {"stock_ticker": ["--period", "1e-6"]}
+ARGUMENTS = {
+    "stock_ticker": ["--period", "1e-6"],
+    "word_count": ["--size", "2"],  # several batches
+}
 """What to call a program with, so that it doesn't last."""
+
+NEEDS = {"word_count": "distributed"}
+"""What has to be installed for it."""
 
 SERVERS = {"chat_room", "dashboard", "sse_ticker"}
 """Programs that run until they are stopped, and print where their page is."""
@@ -87,6 +93,14 @@ ACME and the average of its last five prices:
   47.84 is above it
   47.37 is below it
 """,
+    "word_count": """\
+171 words, 97 different ones; the most frequent:
+    15 the
+     9 or
+     9 software
+     8 of
+     8 to
+""",
     "worked_pipeline": """\
 packed [0, 2]
 packed [4, 5]
@@ -110,6 +124,12 @@ def load(name):
     return module
 
 
+def require(name):
+    """Skip the test where the program cannot run."""
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name], reason=f"{NEEDS[name]} is not installed")
+
+
 def test_every_example_is_run_here_and_listed_in_their_readme():
     names = {path.stem for path in (ROOT / "examples").glob("*.py")}
     readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
@@ -120,6 +140,7 @@ def test_every_example_is_run_here_and_listed_in_their_readme():
 
 @pytest.mark.parametrize("name", PRINTED)
 def test_as_a_program_it_prints_its_result_and_nothing_else(name):
+    require(name)
     program = [sys.executable, "-W", "error", str(path_of(name))]
 
     done = subprocess.run(
@@ -136,6 +157,7 @@ def test_as_a_program_it_prints_its_result_and_nothing_else(name):
 
 @pytest.mark.parametrize("name", sorted(PRINTED.keys() - {"worked_pipeline"}))
 def test_on_trio_it_prints_the_same(name, monkeypatch, capsys):
+    require(name)
     arguments = [*ARGUMENTS.get(name, []), "--backend", "trio"]
     monkeypatch.setattr(sys, "argv", [name, *arguments])
 
