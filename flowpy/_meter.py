@@ -39,51 +39,59 @@ _collections = count(1)
 class StageSnapshot:
     """What one stage of a measured flow has done since the collection began.
 
+    It holds what it is given; no error comes of it.
+
+    Args:
+        number: Which in its chain it is, as `explain` numbers them; the source is 0.
+        name: What was called to make it, such as `"map"`: there are not many.
+        call: The same with its arguments, as the chain reads: `"map(fetch)"`.
+        items: How many items it has passed on.
+        errors: How many errors have come out of it, its own and those from above; more
+            than one only where a stage below collects it again.
+        waiting: How many items it holds right now: in its buffer, or in its calls.
+
     Example:
         >>> StageSnapshot(1, "map", "map(str)", items=2)
         StageSnapshot(number=1, name='map', call='map(str)', items=2, errors=0, waiting=0)
 
-    Source: flowpy's own.
+    Source: the metrics of Reactor with Micrometer.
     """
 
     number: int
-    """Which in its chain it is, as `explain` numbers them; the source is 0."""
     name: str
-    """What was called to make it: `"map"`. There are not many such names."""
     call: str
-    """The same with its arguments, as the chain reads: `"map(fetch, concurrency=8)"`."""
     items: int = 0
-    """How many items it has passed on."""
     errors: int = 0
-    """How many errors came out of it: its own and those that passed it. More than one
-    only where a stage below collects it again."""
     waiting: int = 0
-    """How many items it holds right now: in its buffer, or in its calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What a measured flow has done so far: see `Flow.measure`.
 
+    It holds what it is given; no error comes of it.
+
+    Args:
+        collection: A number that no other collection in the process has.
+        seconds: How long it has been going on, by the event loop's clock.
+        ended: Whether it has ended, however it did; then this is the last snapshot.
+        stages: What each stage has done, from the source on.
+        before: What `stages` was in the snapshot before this one, all zero before the
+            first: so who counts differences needs no memory.
+
     Example:
         >>> stages = (StageSnapshot(0, "ticks", "ticks(9)", items=4),)
         >>> Snapshot(7, 0.1, ended=False, stages=stages, before=()).stages[0].items
         4
 
-    Source: flowpy's own.
+    Source: the metrics of Reactor with Micrometer.
     """
 
     collection: int
-    """A number that no other collection in the process has."""
     seconds: float
-    """How long it has been going on, by the event loop's clock."""
     ended: bool
-    """Whether it has ended, however it did; this is the last snapshot then."""
     stages: tuple[StageSnapshot, ...]
-    """From the source on."""
     before: tuple[StageSnapshot, ...]
-    """What `stages` was in the snapshot before this one, in the first one all zero: what
-    counts differences needs no memory of its own."""
 
 
 class Counter:

@@ -223,6 +223,13 @@ class Case:
 
     # ------------------------------------------------------------- writing down
 
+    def measured(self, snapshot):
+        """Write down what each stage has passed on in the end."""
+        if snapshot.ended:
+            self.log.append(
+                f"measured {[(s.items, s.errors) for s in snapshot.stages]}"
+            )
+
     def note(self, *event):
         self.log.append(repr(event))
         if len(self.log) > MOST_EVENTS:
@@ -612,6 +619,8 @@ STAGES = {
     "on_empty": (1, lambda c, r, s: s.on_empty(c.callback("empty", lambda: None))),
     "if_empty": (1, lambda c, r, s: s.if_empty(7, 8)),
     "log": (1, lambda c, r, s: s.log(LOGGER)),
+    "measure": (2, lambda c, r, s: s.measure(c.measured)),
+    "progress": (1, lambda c, r, s: s.progress()),
     "pipe": (1, pipe),
 }
 """How often each stage comes, and how it is put on a flow."""

@@ -22,7 +22,7 @@ from zlib import crc32
 import anyio
 import trio
 
-from flowpy import Flow, SharedFlow, StateFlow, channel_flow
+from flowpy import Flow, SharedFlow, Snapshot, StateFlow, channel_flow
 
 COLLECTOR = ContextVar("COLLECTOR", default=None)
 """Set by who collects; every source and callback looks whether it sees it."""
@@ -598,6 +598,12 @@ class Operator:
     """Whether the collector's task reads the other flows in spite of that."""
 
 
+async def len_later(snapshot: Snapshot) -> int:
+    """Observe a flow, and take some time for it."""
+    await anyio.sleep(0.001)
+    return len(snapshot.stages)
+
+
 OPERATORS = {
     "map": Operator(lambda c, f: f.map(c.callback()), weight=2),
     "filter": Operator(lambda c, f: f.filter(c.callback(mark)), filters),
@@ -671,6 +677,8 @@ OPERATORS = {
         lambda c, f: f.retry(1, backoff=c.any_of(0, 0.002), reset=False), retries
     ),
     "on_completion": Operator(lambda c, f: f.on_completion(lambda _: None)),
+    "measure": Operator(lambda c, f: f.measure(c.any_of(repr, len_later))),
+    "progress": Operator(lambda c, f: f.progress()),
     "buffer": Operator(
         lambda c, f: f.buffer(c.any_of(0, 1, 2, 5)), weight=4, apart=True
     ),
