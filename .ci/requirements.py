@@ -13,7 +13,6 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
-EXTRAS = ("trio", "uvloop", "watch", "dev")
 
 TOOLS = {
     "build",
@@ -30,13 +29,18 @@ TOOLS = {
 
 
 def requirements() -> dict[str, str]:
-    """Return what is needed, by its name, without flowpy itself."""
+    """Return what `[dev]` needs, by its name, without flowpy itself."""
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
-    lists = [project["optional-dependencies"][extra] for extra in EXTRAS]
+    extras = project["optional-dependencies"]
+    to_go = [*project["dependencies"], *extras["dev"]]
     found: dict[str, str] = {}
-    for requirement in [*project["dependencies"], *(r for each in lists for r in each)]:
+    while to_go:
+        requirement = to_go.pop(0)
         name = re.split(r"[\[><=; ]", requirement)[0]
-        if name not in {*TOOLS, project["name"]}:
+        if name == project["name"]:  # with extras of its own
+            named = re.findall(r"[\w-]+", requirement.removeprefix(name))
+            to_go += [each for extra in named for each in extras[extra]]
+        elif name not in TOOLS:
             found[name] = requirement
     return found
 
