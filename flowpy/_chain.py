@@ -19,11 +19,11 @@ from flowpy._iterating import COLLECTIONS, read_in_turns
 from flowpy._meter import Meter, with_counters
 from flowpy._operator import Operator, Unopened
 from flowpy._operators.lifecycle import measure
-from flowpy._plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from flowpy._plan import Plan
     from flowpy._types import Ending, Items
 
 Stages = tuple[Operator[..., Any], ...]
@@ -209,6 +209,8 @@ class Chain(Unopened):
         return self._plan().html()
 
     def _plan(self) -> Plan:
+        from flowpy._plan import Plan  # noqa: PLC0415 - few need it
+
         return Plan(self._stages, self._values, type(self), lambda flow: flow._plan())
 
 

@@ -7,7 +7,6 @@ in the form that operators use.
 from __future__ import annotations
 
 import math
-from importlib.util import find_spec
 from operator import index
 from typing import TYPE_CHECKING, TypeVar
 
@@ -122,6 +121,8 @@ def check_error_types(
 
 def check_installed(what: str, module: str, extra: str) -> None:
     """Raise ModuleNotFoundError, which says what to install, if `module` is missing."""
+    from importlib.util import find_spec  # noqa: PLC0415 - slow to import
+
     if find_spec(module) is None:
         message = f'{what} needs {module}: pip install "flowpy-stream[{extra}]"'
         raise ModuleNotFoundError(message, name=module)

@@ -7,9 +7,8 @@ is told to whom, and when, stands in `_operators/lifecycle.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from itertools import count
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from flowpy._callbacks import awaiting
 from flowpy._crew import Holder, unclaimed
@@ -35,8 +34,7 @@ FLUSH = 0.1
 _collections = count(1)
 
 
-@dataclass(frozen=True, slots=True)
-class StageSnapshot:
+class StageSnapshot(NamedTuple):
     """What one stage of a measured flow has done since the collection began.
 
     It holds what it is given; no error comes of it.
@@ -65,8 +63,7 @@ class StageSnapshot:
     waiting: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """What a measured flow has done so far: see `Flow.measure`.
 
     It holds what it is given; no error comes of it.
@@ -205,8 +202,7 @@ class Meter(Reporter):
         before = self._stages
         self._stages = tuple(
             [
-                replace(
-                    stage,
+                stage._replace(
                     items=counter.items,
                     errors=counter.errors,
                     waiting=counter.waiting(),

@@ -7,7 +7,6 @@ operators say of themselves (`_operator`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
@@ -235,6 +234,8 @@ def frame(name: str, title: str, boxes: list[str], indent: str) -> list[str]:
 
 def shown(text: str) -> str:
     """Return text for HTML; what can't be printed is written as in a Python string."""
+    from html import escape  # noqa: PLC0415 - slow to import
+
     return escape(printable(text))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from flowpy._iterating import read_in_turns
@@ -131,6 +130,8 @@ def bar_kind() -> Any:
 
     That warns: of itself, and if a notebook lacks the package that draws bars.
     """
+    from importlib.util import find_spec  # noqa: PLC0415 - slow to import
+
     if in_kernel() and find_spec("ipywidgets") is not None:
         return timed(import_module("tqdm.notebook").tqdm)
     return timed(import_module("tqdm").tqdm)

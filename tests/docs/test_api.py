@@ -194,7 +194,8 @@ def members(kind):
         for name in vars(base)
         if not name.startswith("_")
     }
-    return own - {each.name for each in fields(kind)} if is_dataclass(kind) else own
+    named = [each.name for each in fields(kind)] if is_dataclass(kind) else []
+    return own - {*named, *getattr(kind, "_fields", ())}  # those of a NamedTuple
 
 
 CLASSES = {

@@ -8,7 +8,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
-from flowpy import Flow, _checks
+from flowpy import Flow
 from flowpy.ext.opentelemetry import opentelemetry_observer
 from flowpy.ext.prometheus import prometheus_observer
 from tests.laws.probes import Boom
@@ -171,6 +171,6 @@ async def test_without_a_provider_opentelemetry_counts_nothing_and_nothing_fails
 def test_the_call_says_what_is_wrong_and_what_to_install(make, extra, monkeypatch):
     with pytest.raises(TypeError, match="flow must be str; got 3"):
         make(3)
-    monkeypatch.setattr(_checks, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=extra):
         make("f")

@@ -10,7 +10,7 @@ import anyio
 import pytest
 import tqdm
 
-from flowpy import Flow, _checks, _progress, flow
+from flowpy import Flow, _progress, flow
 from flowpy._reporter import Reporter
 
 pytestmark = pytest.mark.anyio
@@ -279,7 +279,7 @@ async def test_a_notebook_has_a_widget(monkeypatch, log, kernel):
     notebook = ModuleType("tqdm.notebook")
     notebook.tqdm = Widget
     monkeypatch.setitem(sys.modules, "tqdm.notebook", notebook)
-    monkeypatch.setattr(_progress, "find_spec", lambda name: name)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
 
     await every(0.06, range(3)).progress("load").collect()
 
@@ -288,7 +288,9 @@ async def test_a_notebook_has_a_widget(monkeypatch, log, kernel):
 
 
 async def test_a_notebook_without_widgets_has_a_bar_of_text(monkeypatch, log, kernel):
-    monkeypatch.setattr(_progress, "find_spec", lambda name: None)
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "ipywidgets" else name
+    )
 
     await Flow([1]).progress("load").collect()
 
@@ -321,7 +323,7 @@ async def test_the_widgets_of_ipywidgets_show_it(kernel, log, capsys):
 
 
 def test_without_tqdm_the_call_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(_checks, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
     with pytest.raises(ModuleNotFoundError, match=r"flowpy-stream\[progress\]"):
         Flow([1]).progress()
