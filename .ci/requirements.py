@@ -13,8 +13,6 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
-EXTRAS = ("trio", "uvloop", "watch", "dev")
-
 TOOLS = {
     "build",
     "coverage",
@@ -32,7 +30,10 @@ TOOLS = {
 def requirements() -> dict[str, str]:
     """Return what is needed, by its name, without flowpy itself."""
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
-    lists = [project["optional-dependencies"][extra] for extra in EXTRAS]
+    extras = project["optional-dependencies"]
+    own = next(each for each in extras["dev"] if each.startswith(project["name"]))
+    names = [*re.findall(r"\w+(?=[,\]])", own), "dev"]  # flowpy-stream[trio,watch]
+    lists = [extras[name] for name in names]
     found: dict[str, str] = {}
     for requirement in [*project["dependencies"], *(r for each in lists for r in each)]:
         name = re.split(r"[\[><=; ]", requirement)[0]

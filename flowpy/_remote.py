@@ -131,7 +131,8 @@ PICKLING = (PicklingError, AttributeError, TypeError)
 """What is raised for what cannot be sent; Ray has subclasses of them."""
 
 SENDING = re.compile(
-    "(can.t|cannot|could not) (be )?(pickle|serialize)|pickling", re.IGNORECASE
+    "(can.t|cannot|could not) (be )?(pickle|serialize|get local)|pickling",
+    re.IGNORECASE,
 )
 """What such an error says."""
 

@@ -38,9 +38,9 @@ NO_TRIO = find_spec("trio") is None
 NEEDS_TRIO = pytest.mark.skip(reason="trio is not installed")
 
 if NO_TRIO:
-    # Random schedules compare the two backends with each other; examples and type
-    # checkers are shown both.
-    collect_ignore = ["stress", "test_examples.py", "test_typing_files.py"]
+    # Random schedules compare the two backends with each other; what is written, and
+    # what type checkers read, shows both.
+    collect_ignore = ["docs", "stress", "test_examples.py", "test_typing_files.py"]
 
 
 def pytest_collection_modifyitems(items):

@@ -199,11 +199,16 @@ async def test_a_source_that_yields_inside_a_task_group_works_in_a_task_of_its_o
                 yield n
 
     async with Flow(source).buffer(2).open() as items:
-        first = await anext(items)
-        async with anyio.create_task_group() as group:
-            group.start_soon(anext, items)
 
-    assert first == 0
+        async def pull():
+            pulled.append(await anext(items))
+
+        pulled = []
+        await pull()
+        async with anyio.create_task_group() as group:
+            group.start_soon(pull)
+
+    assert pulled == [0, 1]
 
 
 async def test_it_is_opened_iterated_and_closed_in_one_task():

@@ -30,6 +30,7 @@ import anyio
 import pytest
 
 from flowpy import Flow, flow
+from tests.servers.redis_server import running as running_redis
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,6 +55,9 @@ OTHERS = {
     "token_relay",
 }
 """Programs whose tests stand at the end of this file."""
+
+WITH_REDIS = {"work_queue"}
+"""Programs that need a Redis server."""
 
 PRINTED = {
     "log_watcher": """\
@@ -134,7 +138,7 @@ def test_every_example_is_run_here_and_listed_in_their_readme():
     names = {path.stem for path in (ROOT / "examples").glob("*.py")}
     readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
 
-    assert set(PRINTED) | SERVERS | OTHERS == names
+    assert set(PRINTED) | SERVERS | OTHERS | WITH_REDIS == names
     assert {name for name in names if f"`{name}.py`" in readme} == names
 
 
@@ -985,23 +989,28 @@ def served(name, backend):
 async def test_search_as_you_type_gives_up_what_is_no_longer_wanted(capsys):
     pytest.importorskip("starlette", reason="starlette is not installed")
     typed = [
-        *((0, "d"), (0.1, "de"), (0.15, " DEB")),
-        (0.5, "deb"),  # once more
-        (0.7, "an item"),
-        (1, "map_latest"),
+        *((0, "t"), (0.1, "th"), (0.15, " THIRD")),
+        (0.5, "third"),  # once more
+        (0.7, "every"),
+        (1, "LAST"),
         (3, b"nothing that is typed"),
         (4, ""),
     ]
     messages = Flow.merge(*(Flow.of(text).delay(second) for second, text in typed))
+    example = load("search_as_you_type")
+    tenth = ["every", "second", "third", "fourth", "fifth", "sixth", "last"]
+    example.OPERATORS = {
+        f"{n}": tenth[n // 10] if n % 10 == 0 else "" for n in range(70)
+    }
+    example.OPERATORS["every"] = "the last one"
 
-    answers = load("search_as_you_type").answers(messages).map(json.loads)
+    answers = example.answers(messages).map(json.loads)
     found = await answers.map(lambda answer: next(iter(answer.values()))).to_list()
 
     assert found == [
-        *("deb", "debounce", 1),
-        *("an item", "debounce", "distinct_until_changed", "flat_map_first"),
-        *("flat_map_latest", "on_empty"),  # and no more
-        *("map_latest", "flat_map_latest", "map_latest", 2),
+        *("third", "20", 1),
+        *("every", "0"),  # it is given up before it comes to the last one
+        *("last", "60", "every", 2),
         *("", 0),
     ]
 
@@ -1202,3 +1211,41 @@ def test_api_gateway_gives_up_its_requests_when_the_visitor_leaves(backend):
     ]
     assert sorted(ended) == ["attic ends\n", "bazaar ends\n"]
     assert left == "cellar ends\n"
+
+
+# ---------------------------------------------------------------------- work_queue
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory):
+    pytest.importorskip("coredis", reason="coredis is not installed")
+    with running_redis(tmp_path_factory.mktemp("redis")) as port:
+        yield port
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_work_queue_does_each_job_once_but_for_one_that_is_put_aside(
+    redis_server, backend
+):
+    program = [sys.executable, "-W", "error", str(path_of("work_queue"))]
+    options = ["--port", str(redis_server), "--jobs", "30", "--backend", backend]
+
+    done = subprocess.run(
+        program + options,
+        capture_output=True,
+        check=False,
+        cwd=ROOT,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    first, *lines = done.stdout.splitlines()
+
+    assert done.returncode == 0
+    assert first == "30 jobs are waiting"
+    assert sorted(lines) == sorted(
+        [f"job {n} is done" for n in range(1, 31) if n != 7]
+        + 2 * ["a consumer fell over: it is broken"]
+        + ["job 7 is put aside: it is broken"]
+    )
+    spoken = r"read_group: message \S+ of 'flowpy:jobs' has been delivered 3 times.*\n"
+    assert re.fullmatch(spoken, done.stderr)

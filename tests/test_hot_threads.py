@@ -101,6 +101,7 @@ def test_without_capacity_a_thread_waits_until_its_item_is_taken(backend, pool):
 
 
 def test_subscribers_of_several_event_loops_get_every_item(pool):
+    pytest.importorskip("trio")
     news = SharedFlow(capacity=5)
     lists = [collecting(news, backend, pool) for backend in ("asyncio", "trio") * 2]
 

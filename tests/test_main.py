@@ -127,6 +127,7 @@ def test_blanks_around_the_expression_mean_nothing(capsys):
 
 
 def test_options_may_stand_behind_the_expression(files, capsys):
+    pytest.importorskip("trio")
     status = main(["lines.take(1)", "--backend", "trio", "trees", "--import", "re"])
 
     assert (status, capsys.readouterr().out) == (0, "ash\n")

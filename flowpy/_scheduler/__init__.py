@@ -37,6 +37,7 @@ __all__ = [
     "check_queue",
     "current_scheduler",
     "is_for_good",
+    "on_asyncio",
     "protected",
     "run",
     "wait_for_all",
@@ -118,9 +119,14 @@ def in_event_loop() -> bool:
     return True
 
 
+def on_asyncio() -> bool:
+    """Tell whether the current task runs on asyncio, uvloop included."""
+    return not _in_trio_task()
+
+
 def check_queue(queue: object) -> None:
     """Raise RuntimeError for a queue of asyncio where another loop runs."""
-    if not _in_trio_task():
+    if on_asyncio():
         return
     from asyncio import Queue  # noqa: PLC0415 - see above
 

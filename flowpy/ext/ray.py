@@ -97,6 +97,8 @@ class RayExecutor(Executor):
         ModuleNotFoundError: at the call, if Ray is not installed.
         RuntimeError: at the call, if `ray.init()` has not been called.
         ValueError: (or TypeError) at the call, if Ray knows no such option.
+
+    Source: `concurrent.futures.Executor`; Ray's `remote` and `options`.
     """
 
     def __init__(self, **ray_options: object) -> None:
@@ -121,7 +123,16 @@ class RayExecutor(Executor):
     def submit(
         self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
     ) -> Future[R]:
-        """Start a task that calls `fn`; what it gives is what the future gives."""
+        """Start a task that calls `fn`; what it gives is what the future gives.
+
+        Args:
+            fn: What a worker calls; it is sent there pickled.
+            args: Its arguments.
+            kwargs: Its arguments, by name.
+
+        Raises:
+            RuntimeError: at the call, after `shutdown`.
+        """
         with self._lock:
             if self._closed:
                 message = "cannot schedule new futures after shutdown"
@@ -139,7 +150,7 @@ class RayExecutor(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - as its base class has it
-        """Take no more calls; the cluster goes on.
+        """Take no more calls; the cluster goes on. No error of its own.
 
         Args:
             wait: Whether to return when all calls have ended.

@@ -261,7 +261,7 @@ async def _watch(
     def note(kind: Kind, value: object = None) -> None:
         seen.append((anyio.current_time(), kind, value))
 
-    with anyio.move_on_at(last) as scope:
+    with anyio.CancelScope(deadline=last) as scope:
         try:
             async with flow.open() as items:
                 async for item in items:

@@ -17,6 +17,7 @@ from flowpy import Flow, SharedFlow, StateFlow
 from flowpy.__main__ import main
 from flowpy._fusion import ENABLED
 from tests.docs.written import THREADS, docstring, virtual
+from tests.ext.redis_double import CoredisDouble
 
 PACKAGE = Path(flowpy.__file__).parent
 MODULES = ["flowpy", *(m.name for m in walk_packages(flowpy.__path__, "flowpy."))]
@@ -55,7 +56,10 @@ def names_for(module):
                 pytest.skip(f"{name} needs an extra that is not installed")
             continue
         public |= {name: getattr(found, name) for name in getattr(found, "__all__", ())}
-    return {"anyio": anyio, "asyncio": asyncio, "main": main, **public}
+    given = {"anyio": anyio, "asyncio": asyncio, "main": main}
+    if module.startswith("flowpy.ext.redis"):
+        given["client"] = CoredisDouble()
+    return given | public
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

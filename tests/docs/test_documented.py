@@ -10,13 +10,15 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from inspect import cleandoc, isclass, signature
 from pydoc import plain, render_doc
+from typing import get_origin
 
 import pytest
 
 import flowpy
 from flowpy import Flow, GroupedFlow, io, testing, web
+from flowpy.ext import opentelemetry, prometheus, ray, redis
 
-MODULES = [flowpy, io, testing, web]
+MODULES = [flowpy, io, testing, web, opentelemetry, prometheus, ray, redis]
 OF_FLOW = {name for name in dir(Flow) if not name.startswith("_")}
 
 
@@ -29,15 +31,15 @@ def callables():
     for module in MODULES:
         for name in module.__all__:
             value = getattr(module, name)
-            if is_error(value) or not callable(value) or is_enum(value):
+            if is_error(value) or not callable(value) or is_type_only(value):
                 continue
             yield f"{module.__name__}.{name}", value, None
             if isclass(value):
                 yield from methods(module, value)
 
 
-def is_enum(value):
-    return isclass(value) and issubclass(value, Enum)
+def is_type_only(value):
+    return bool(get_origin(value)) or (isclass(value) and issubclass(value, Enum))
 
 
 def methods(module, kind):
@@ -54,8 +56,22 @@ def methods(module, kind):
 
 CALLABLES = [pytest.param(*each[1:], id=each[0]) for each in callables()]
 
-MADE_BY_FLOWPY = {flowpy.Channel, flowpy.Job, testing.Probe, web.WebSocket}
+MADE_BY_FLOWPY = {
+    flowpy.Channel,
+    flowpy.Job,
+    flowpy.Snapshot,
+    flowpy.StageSnapshot,
+    redis.Entry,
+    redis.Message,
+    testing.Probe,
+}
 """Classes that users do not call."""
+
+PROTOCOLS = {redis.Client, web.WebSocket}
+"""What is wanted of objects from elsewhere: nothing to call or to run."""
+
+ELSEWHERE = {ray.RayExecutor}
+"""What needs a cluster: its examples are blocks that are not run."""
 
 
 def text_of(value):
@@ -79,7 +95,7 @@ def test_every_argument_is_explained(value, owner):
     arguments = section(text_of(value), "Args")
     explained = set(re.findall(r"^ {4}(\w+): \S", arguments, re.MULTILINE))
 
-    if value not in MADE_BY_FLOWPY and owner is not web.WebSocket:
+    if value not in MADE_BY_FLOWPY | PROTOCOLS and owner not in PROTOCOLS:
         assert explained == parameters(value)
 
 
@@ -91,9 +107,7 @@ def test_its_errors_are_named_or_it_says_that_there_are_none(value, owner):
         r"no\s+error\s+(of\s+its\s+own|comes\s+of\s+it)", text, re.IGNORECASE
     )
 
-    if owner is not web.WebSocket and not (
-        isclass(value) and not section(text, "Args")
-    ):
+    if owner not in PROTOCOLS and not (isclass(value) and not section(text, "Args")):
         assert bool(raised) != bool(none)
 
 
@@ -104,7 +118,7 @@ def test_an_example_shows_it_and_its_source_is_named(value, owner):
     shown = {name for each in examples for name in re.findall(r"\w+", each)}
 
     assert any(section(text, "Source").strip() for text in texts)
-    if web.WebSocket not in {value, owner}:  # a protocol has nothing to run
+    if not {value, owner} & (PROTOCOLS | ELSEWHERE):
         assert any(">>> " in example for example in examples)
         assert value.__name__ in shown or value in {*MADE_BY_FLOWPY, GroupedFlow}
 

@@ -157,6 +157,7 @@ def test_a_wrong_threshold_is_refused(threshold):
 
 
 def test_the_fixture_runs_a_users_test_on_both_backends(pytester):
+    pytest.importorskip("trio")
     pytester.makeconftest(
         """
         import pytest
