@@ -620,6 +620,7 @@ STAGES = {
     "if_empty": (1, lambda c, r, s: s.if_empty(7, 8)),
     "log": (1, lambda c, r, s: s.log(LOGGER)),
     "measure": (2, lambda c, r, s: s.measure(c.measured)),
+    "progress": (1, lambda c, r, s: s.progress()),
     "pipe": (1, pipe),
 }
 """How often each stage comes, and how it is put on a flow."""
