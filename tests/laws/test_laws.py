@@ -11,7 +11,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from flowpy import BufferOverflowError, Flow, FlowConsumedError
+from flowpy import BufferOverflowError, Flow, FlowConsumedError, _iterating
 from tests.laws.probes import CALLBACK_KINDS, SOURCE_KINDS, Boom, Source, plain
 from tests.laws.table import CASES, OPERATORS
 
@@ -41,6 +41,17 @@ async def outcome_of(made):
         return await result_of(made)
     except (LookupError, TypeError) as error:
         return LookupError if isinstance(error, LookupError) else type(error)
+
+
+@pytest.fixture(autouse=True)
+def turns_do_not_end(monkeypatch):
+    """Read the few items of a case in one turn, also on a machine that is busy."""
+    monkeypatch.setattr(_iterating, "TURN", 60)
+
+
+@pytest.fixture
+def turns_end(turns_do_not_end, monkeypatch):
+    monkeypatch.setattr(_iterating, "TURN", 0.001)
 
 
 @pytest.fixture(autouse=True)
@@ -215,6 +226,7 @@ async def test_cancellation_closes_the_source_before_control_returns(case):
     assert source.is_closed
 
 
+@pytest.mark.usefixtures("turns_end")
 @every_case
 async def test_an_endless_plain_iterable_can_be_cancelled(case):
     done = anyio.Event()
