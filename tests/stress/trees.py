@@ -678,7 +678,6 @@ OPERATORS = {
     ),
     "on_completion": Operator(lambda c, f: f.on_completion(lambda _: None)),
     "measure": Operator(lambda c, f: f.measure(c.any_of(repr, len_later))),
-    "progress": Operator(lambda c, f: f.progress()),
     "buffer": Operator(
         lambda c, f: f.buffer(c.any_of(0, 1, 2, 5)), weight=4, apart=True
     ),
