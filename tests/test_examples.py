@@ -409,7 +409,7 @@ class Tab:
         return self.do("Runtime.evaluate", expression=script)["result"].get("value")
 
     def wait_until(self, script):
-        last = time.monotonic() + 5
+        last = time.monotonic() + 20
         while not self.evaluate(script) and time.monotonic() < last:
             time.sleep(0.02)
         assert self.evaluate(script)
