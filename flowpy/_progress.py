@@ -45,7 +45,7 @@ class Progress(Reporter):
         self.items = 0
 
     async def __aenter__(self) -> Self:
-        await super().__aenter__()
+        # First: what cannot be drawn on leaves no task.
         kind: Any = bar_kind() if self._every == REFRESH else Lines
         self._display = kind(
             desc=self._description,
@@ -54,7 +54,7 @@ class Progress(Reporter):
             dynamic_ncols=True,
             mininterval=0,
         )
-        return self
+        return await super().__aenter__()
 
     def passed(self) -> int:
         return self.items

@@ -249,6 +249,21 @@ async def test_an_error_of_the_display_comes_after_the_items(monkeypatch):
     assert items == [1, 2]
 
 
+async def test_a_terminal_that_cannot_be_drawn_on_leaves_no_task(monkeypatch):
+    class Gone(Terminal):
+        def write(self, text):
+            raise OSError("no such device")
+
+    gone = Gone()
+    monkeypatch.setattr(_progress, "standard_error", lambda: gone)
+    before = len(anyio.get_running_tasks())
+
+    with pytest.raises(OSError, match="no such device"):
+        await Flow([1, 2]).progress().collect()
+
+    assert len(anyio.get_running_tasks()) == before
+
+
 # --------------------------------------------------------------------------- a notebook
 
 
