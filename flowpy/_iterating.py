@@ -137,7 +137,10 @@ def keep_first(error: BaseException | None, late: BaseException) -> None:
             if note.startswith(ALSO):  # what was noted on `late`, further up
                 add_note(error, note)
     else:
-        raise late
+        try:
+            raise late
+        finally:
+            del late  # or it and this frame would keep each other alive
 
 
 class Turns(Generic[T]):

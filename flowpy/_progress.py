@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO, TypeGuard
 
 from flowpy._iterating import read_in_turns
 from flowpy._reporter import Reporter
@@ -45,7 +45,7 @@ class Progress(Reporter):
         self.items = 0
 
     async def __aenter__(self) -> Self:
-        await super().__aenter__()
+        # First: what cannot be drawn on leaves no task.
         kind: Any = bar_kind() if self._every == REFRESH else Lines
         self._display = kind(
             desc=self._description,
@@ -54,7 +54,7 @@ class Progress(Reporter):
             dynamic_ncols=True,
             mininterval=0,
         )
-        return self
+        return await super().__aenter__()
 
     def passed(self) -> int:
         return self.items
@@ -98,7 +98,7 @@ class Lines:
         self._write()
 
     def _write(self) -> None:
-        if self._file is None:
+        if not is_open(self._file):
             return
         self._written = self.n
         bar: Any = import_module("tqdm").tqdm
@@ -114,6 +114,11 @@ def standard_error() -> TextIO | None:
     return sys.stderr
 
 
+def is_open(file: TextIO | None) -> TypeGuard[TextIO]:
+    """Tell whether it can be written to; not every file says so."""
+    return file is not None and not getattr(file, "closed", False)
+
+
 def in_kernel() -> bool:
     """Tell whether a kernel of Jupyter runs this program."""
     return "ipykernel.zmqshell" in sys.modules
@@ -122,7 +127,7 @@ def in_kernel() -> bool:
 def draws_bars() -> bool:
     """Tell whether what is written can be drawn over."""
     file = standard_error()
-    return in_kernel() or (file is not None and file.isatty())
+    return in_kernel() or (is_open(file) and bool(getattr(file, "isatty", bool)()))
 
 
 def bar_kind() -> Any:

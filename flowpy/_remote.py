@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from pickle import PicklingError, dumps
 from reprlib import Repr
@@ -102,7 +103,8 @@ class Remote(FreshCallback[R], Generic[T, R]):
         names = ", ".join(f"{k} ({brief(x)})" for k, x in sorted(items.items()))
         # An error that was raised before names what it is raised for now.
         notes: list[str] = getattr(error, "__notes__", [])
-        notes[:] = [note for note in notes if not note.startswith(ON)]
+        with suppress(Exception):  # one that takes no notes is left as it is
+            notes[:] = [note for note in notes if not note.startswith(ON)]
         add_note(error, f"{ON}{on}) {what} {names}; the first item is 0")
         if isinstance(error, PICKLING) and SENDING.search(str(error)):
             add_note(error, self._what_does_not_pickle(item))

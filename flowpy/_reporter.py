@@ -103,7 +103,8 @@ class Reporter:
             # What comes at the same instant is counted.
             due = after(self._started + (intervals + 1) * every)
             await sleep(due - self._now())
-            await self._tell()
+            if not self._telling:  # at an item
+                await self._tell()
 
     async def _tell(self, *, ended: bool = False) -> None:
         self._told = self._now()
@@ -124,11 +125,18 @@ class Reporter:
     ) -> None:
         failure = self._crew.error
         try:
-            await self._crew.__aexit__(kind, error, traceback)
+            try:
+                await self._crew.__aexit__(kind, error, traceback)
+            finally:
+                await self._end(error or failure)
+            if (
+                failure is not None
+                and failure is not error
+                and (error is None or isinstance(error, Exception))
+            ):
+                keep_first(error, failure)
         finally:
-            await self._end(error or failure)
-        if error is None and failure is not None:
-            raise failure
+            del failure  # or it and this frame would keep each other alive
 
     async def _end(self, error: BaseException | None) -> None:
         try:

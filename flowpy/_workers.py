@@ -221,6 +221,7 @@ class Calls(Workers[T], Generic[T, U]):
                     self.items.append((x, self.slots[-1]))
                 return True
         except RuntimeError as error:  # a dict or set that has been changed
+            self.left = iter(())  # or it would raise that to each worker
             self.line_ends_with(error)
         if self.feeder is None:
             self.finished = True

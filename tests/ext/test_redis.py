@@ -782,6 +782,23 @@ async def test_an_acknowledgement_that_fails_ends_the_collection(client, store):
     assert len(store.pending("jobs", "crew")) < 4
 
 
+async def test_a_group_that_cannot_be_acknowledged_does_not_keep_others_from_it(
+    client, store
+):
+    fill(store, 1, 2)
+    fill(store, 3, key="more")
+    fill(store, 4, key="last")
+    both = read_group(client, "jobs", "more", "last", group="crew", consumer="one")
+    error = store.failing["xack"] = ConnectionError("gone")
+
+    with pytest.raises(ConnectionError) as raised:
+        await both.take(4).pipe(acknowledge)
+
+    assert raised.value is error
+    assert len(store.pending("jobs", "crew")) == 2
+    assert store.pending("more", "crew") == store.pending("last", "crew") == {}
+
+
 async def test_the_last_acknowledgements_may_fail_too(client, store):
     fill(store, 1)
     store.delays["xack"] = 3600

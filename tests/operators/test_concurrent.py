@@ -134,10 +134,11 @@ async def test_a_dict_that_changes_meanwhile_is_an_error_after_the_results(order
         return ages[name]
 
     flow = Flow(ages).map(age, concurrency=2, ordered=ordered)
-    with pytest.raises(RuntimeError, match="changed size"):
+    with pytest.raises(RuntimeError, match="changed size") as raised:
         await flow.collect(seen.append)
 
     assert seen == [3, 5]
+    assert not hasattr(raised.value, "__notes__")  # as if each worker had met it
 
 
 async def test_results_come_in_the_order_of_the_items():

@@ -159,6 +159,22 @@ def test_what_does_not_pickle_is_told(go, processes, fn, item, named, concurrenc
     assert named in notes[0]
 
 
+def test_an_error_that_takes_no_notes_is_raised_as_it_is(go, threads):
+    class Frozen(Exception):
+        __notes__ = ()
+
+    error = Frozen()
+
+    def fail(item):
+        raise error
+
+    with pytest.raises(Frozen) as raised:
+        go(Flow([1, 2]).map(fail, on=threads, concurrency=2).to_list)
+
+    assert raised.value is error
+    assert error.__notes__ == ()
+
+
 def test_errors_that_have_nothing_to_do_with_pickling_have_no_such_note(go, threads):
     with pytest.raises(TypeError) as caught:
         go(Flow.of(None).map(len, on=threads).collect)

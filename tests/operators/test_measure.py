@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import warnings
+import weakref
 from collections import Counter
 
 import anyio
@@ -489,6 +490,39 @@ async def test_an_async_observer_is_awaited_and_never_called_twice_at_a_time():
     assert (running, most, ends) == (0, 1, 1)
 
 
+async def test_an_observer_that_is_told_at_an_item_is_not_told_by_the_clock_too(
+    monkeypatch,
+):
+    running, most = 0, 0
+
+    async def slow(snapshot):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await anyio.sleep(0.5)
+        running -= 1
+
+    async def enter(self, begin=Reporter.__aenter__):
+        await begin(self)
+        clock = self._now
+        self._now = lambda: clock() + late
+        return self
+
+    late = 0
+
+    @flow
+    async def busy():
+        nonlocal late
+        for n in range(5):
+            late += 1  # though others have not run
+            yield n
+
+    monkeypatch.setattr(Reporter, "__aenter__", enter)
+    await busy().measure(slow).collect()
+
+    assert most == 1
+
+
 async def test_what_the_observer_raises_comes_with_the_next_item():
     error = ValueError("boom")
     items = []
@@ -530,6 +564,50 @@ async def test_what_it_raises_at_the_end_is_noted_on_the_error_that_came_first()
 
     assert raised.value is error
     assert error.__notes__ == ["while closing, also raised: ValueError('late')"]
+
+
+async def test_what_it_raised_before_is_noted_on_an_error_from_above():
+    error = KeyError("above")
+
+    def observe(snapshot):
+        if not snapshot.ended:
+            raise ValueError(len(told))
+
+    told = [1]
+    with pytest.raises(KeyError) as raised:
+        await (
+            every(0.15, [1]).drop(1).concat(Flow.fail(error)).measure(observe).collect()
+        )
+
+    assert raised.value is error
+    assert error.__notes__ == ["while closing, also raised: ValueError(1)"]
+
+
+@pytest.mark.parametrize("only_at_the_end", [True, False])
+async def test_what_it_raised_is_no_garbage_in_a_cycle(only_at_the_end):
+    async def collect():
+        error = Boom()
+        found = weakref.ref(error)
+
+        def observe(snapshot):
+            if snapshot.ended == only_at_the_end:
+                raise error
+
+        tail = Flow([1]).concat(Flow.empty().delay_start(0.15))
+        try:
+            await tail.measure(observe).collect()
+        except Boom:
+            del error, observe, tail  # or it and this frame would be a cycle
+        return found
+
+    gc.collect()
+    gc.disable()
+    try:
+        found = await collect()
+
+        assert found() is None
+    finally:
+        gc.enable()
 
 
 async def test_no_task_is_left_when_the_observer_fails(anyio_backend):

@@ -234,6 +234,38 @@ async def test_a_program_without_standard_error_shows_nothing(monkeypatch):
     assert await Flow([1]).progress().to_list() == [1]
 
 
+async def test_standard_error_that_is_closed_shows_nothing(monkeypatch):
+    closed, closing = StringIO(), StringIO()
+    closed.close()
+    monkeypatch.setattr(_progress, "standard_error", lambda: closed)
+    assert await Flow([1, 2]).progress().to_list() == [1, 2]
+
+    monkeypatch.setattr(_progress, "standard_error", lambda: closing)
+    await Flow([1, 2]).progress().collect(lambda _: closing.close())
+
+    assert closing.closed
+
+
+async def test_standard_error_may_be_an_object_that_can_only_be_written_to(monkeypatch):
+    class Written:
+        def __init__(self):
+            self.lines = []
+
+        def write(self, line):
+            self.lines.append(line)
+
+        def flush(self):
+            pass
+
+    file = Written()
+    monkeypatch.setattr(_progress, "standard_error", lambda: file)
+
+    await Flow([1, 2]).progress("load", total=2).collect()
+
+    assert len(file.lines) == 1
+    assert file.lines[0].startswith("load: 100% 2/2 ")
+
+
 async def test_an_error_of_the_display_comes_after_the_items(monkeypatch):
     class Full(StringIO):
         def write(self, text):
@@ -247,6 +279,21 @@ async def test_an_error_of_the_display_comes_after_the_items(monkeypatch):
         await Flow([1, 2]).progress().collect(items.append)
 
     assert items == [1, 2]
+
+
+async def test_a_terminal_that_cannot_be_drawn_on_leaves_no_task(monkeypatch):
+    class Gone(Terminal):
+        def write(self, text):
+            raise OSError("no such device")
+
+    gone = Gone()
+    monkeypatch.setattr(_progress, "standard_error", lambda: gone)
+    before = len(anyio.get_running_tasks())
+
+    with pytest.raises(OSError, match="no such device"):
+        await Flow([1, 2]).progress().collect()
+
+    assert len(anyio.get_running_tasks()) == before
 
 
 # --------------------------------------------------------------------------- a notebook

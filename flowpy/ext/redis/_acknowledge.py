@@ -10,7 +10,7 @@ from anyio import fail_after
 
 from flowpy._callbacks import awaiting
 from flowpy._checks import check_count, check_duration, check_optional_callable
-from flowpy._crew import Channel, Crew
+from flowpy._crew import Channel, Crew, first_of
 from flowpy._flow import Flow, as_flow
 from flowpy._iterating import keep_first
 from flowpy.ext.redis._messages import Group, Message
@@ -157,13 +157,30 @@ class Handled:
     async def flush(self) -> None:
         """Acknowledge what is to be."""
         while self._ids:
-            group, ids = next(iter(self._ids.items()))
-            some = len(ids)  # others may be added meanwhile
-            await group.acknowledge(ids[:some])
-            del ids[:some]
-            self.waiting -= some
-            if not ids:
-                del self._ids[group]
+            await self._acknowledge(next(iter(self._ids)))
+
+    async def _flush_each(self) -> None:
+        """Do that for each group, though it fails for another one."""
+        error: BaseException | None = None
+        for group in tuple(self._ids):
+            try:
+                await self._acknowledge(group)
+            except Exception as late:  # noqa: BLE001 - raised below
+                error = first_of(error, late)
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # or it and this frame would keep each other alive
+
+    async def _acknowledge(self, group: Group) -> None:
+        ids = self._ids[group]
+        some = len(ids)  # others may be added meanwhile
+        await group.acknowledge(ids[:some])
+        del ids[:some]
+        self.waiting -= some
+        if not ids:
+            del self._ids[group]
 
     async def __aenter__(self) -> Self:
         return self
@@ -176,7 +193,7 @@ class Handled:
     ) -> None:
         try:
             with fail_after(GRACE, shield=True):
-                await self.flush()
+                await self._flush_each()
         except Exception as late:  # noqa: BLE001 - noted or raised
             keep_first(error, late)
 
