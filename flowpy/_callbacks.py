@@ -12,9 +12,12 @@ from inspect import CO_COROUTINE, iscoroutinefunction
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from flowpy._checks import check_callable
+
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
+F = TypeVar("F", bound="Callable[..., Any]")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -30,6 +33,14 @@ def is_async(fn: Callable[..., Any]) -> bool:
     while isinstance(fn, partial):
         fn = fn.func
     return iscoroutinefunction(fn) or iscoroutinefunction(type(fn).__call__)
+
+
+def check_plain(name: str, fn: F) -> F:
+    """Return `fn` if it can be called and is not async."""
+    if is_async(check_callable(name, fn)):
+        message = f"{name} must be a plain function, not an async one; got {fn!r}"
+        raise TypeError(message)
+    return fn
 
 
 def is_coroutine(value: object) -> TypeIs[Coroutine[Any, Any, Any]]:

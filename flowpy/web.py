@@ -41,6 +41,7 @@ from flowpy._checks import (
     check_error_types,
     check_number,
     check_optional_callable,
+    check_optional_count,
     check_period,
     check_type,
 )
@@ -497,7 +498,7 @@ def sse_events(
         check_duration("retry", retry),
         check_duration("max_backoff", max_backoff),
         bool(jitter),
-        times if times is None else check_count("times", times),
+        check_optional_count("times", times),
         on,
     )
     return made((reconnecting,), (values,))

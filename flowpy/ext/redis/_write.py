@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, overload
 
-from flowpy._checks import check_count, check_optional_callable
+from flowpy._checks import check_count, check_optional_callable, check_optional_count
 from flowpy._crew import Crew
 from flowpy._flow import as_flow
 from flowpy.ext.redis._clients import commands_of
@@ -90,8 +90,7 @@ def write_stream(
     commands = commands_of(client)
     check_name("key", key)
     check_optional_callable("encode", encode)
-    if maxlen is not None:
-        maxlen = check_count("maxlen", maxlen, 1)
+    maxlen = check_optional_count("maxlen", maxlen, 1)
     size = check_count("size", size, 1)
 
     async def write(flow: FlowLike[Any]) -> int:
