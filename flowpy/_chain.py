@@ -17,17 +17,15 @@ from flowpy._errors import add_note
 from flowpy._fusion import ENABLED, Run, cut
 from flowpy._iterating import COLLECTIONS, read_in_turns
 from flowpy._meter import Meter, with_counters
-from flowpy._operator import Operator, Unopened
+from flowpy._operator import Unopened
 from flowpy._operators.lifecycle import measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from flowpy._operator import Operator, Stages, Values
     from flowpy._plan import Plan
     from flowpy._types import Ending, Items
-
-Stages = tuple[Operator[..., Any], ...]
-Values = tuple[tuple[object, ...], ...]
 
 
 def open_chain(stages: Stages, values: Values, owner: Chain) -> Any:
@@ -211,7 +209,9 @@ class Chain(Unopened):
     def _plan(self) -> Plan:
         from flowpy._plan import Plan  # noqa: PLC0415 - few need it
 
-        return Plan(self._stages, self._values, type(self), lambda flow: flow._plan())
+        return Plan(
+            self._stages, self._values, self._calls(), lambda flow: flow._plan()
+        )
 
 
 class Counted(Chain):

@@ -24,7 +24,7 @@ from typing import (
 
 from flowpy import _sources as sources
 from flowpy._callbacks import equals, is_async, itself
-from flowpy._chain import Chain, Stages, Values
+from flowpy._chain import Chain
 from flowpy._checks import (
     check_callable,
     check_choice,
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
 
     from flowpy._hot import SharedFlow, StateFlow
     from flowpy._meter import Snapshot
-    from flowpy._operator import Operator
+    from flowpy._operator import Operator, Stages, Values
     from flowpy._operators.hot import Started
     from flowpy._scheduler import Backend
     from flowpy._types import (

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flowpy._compiler import Text
-    from flowpy._operator import Operator
+    from flowpy._operator import Stages, Values
 
 ENABLED = os.environ.get("FLOWPY_FUSION", "1") != "0"
 """Whether chains are fused; `FLOWPY_FUSION=0` runs them as nested generators."""
@@ -38,9 +38,7 @@ class Run:
 
     __slots__ = ("callbacks", "fusible", "may_wait", "stages", "start", "stop")
 
-    def __init__(
-        self, start: int, stages: tuple[Operator[..., Any], ...], texts: list[Text]
-    ) -> None:
+    def __init__(self, start: int, stages: Stages, texts: list[Text]) -> None:
         self.start = start
         self.stop = start + len(stages)
         self.stages = stages
@@ -57,9 +55,7 @@ class Run:
         )
         """Whether the length of the source tells how much there is to do."""
 
-    def function(
-        self, values: tuple[tuple[Any, ...], ...]
-    ) -> Callable[..., Any] | None:
+    def function(self, values: Values) -> Callable[..., Any] | None:
         """Return the one function for the stages, or None where it is not worth it.
 
         Compiling costs as much time as it saves over some thousand items. So a shape
@@ -109,13 +105,13 @@ class Shape:
 
 
 @lru_cache(maxsize=512)
-def shape_of(stages: tuple[Operator[..., Any], ...], are_async: int) -> Shape:
+def shape_of(stages: Stages, are_async: int) -> Shape:
     """Return what is known of a shape."""
     return Shape()
 
 
 @lru_cache(maxsize=512)
-def cut(stages: tuple[Operator[..., Any], ...], fused: bool) -> tuple[Run, ...]:  # noqa: FBT001 - the key
+def cut(stages: Stages, fused: bool) -> tuple[Run, ...]:  # noqa: FBT001 - the key
     """Return the runs of stages that become one function each, or stand alone."""
     # It brings much of the standard library with it, which whoever only imports flowpy
     # does not need.

@@ -20,11 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from flowpy._operator import Operator
+    from flowpy._operator import Operator, Stages, Values
     from flowpy._types import Items
-
-    Stages = tuple[Operator[..., Any], ...]
-    Values = tuple[tuple[object, ...], ...]
 
 T = TypeVar("T")
 
@@ -224,9 +221,8 @@ def with_counters(
     What several flows collect together is none of this collection. In place of stage
     `end` stands what tells the observer.
     """
-    own = [
-        k for k in range(end) if stages[k] is not counted
-    ]  # of another, further down
+    # Counters that are there already are those of a `measure` further down.
+    own = [k for k in range(end) if stages[k] is not counted]
     first = max([k for k in own if stages[k].is_common], default=0)
     made: list[tuple[Operator[..., Any], tuple[object, ...], int]] = []
     for k, (stage, value) in enumerate(zip(stages, values, strict=True)):

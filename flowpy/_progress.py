@@ -15,7 +15,7 @@ from flowpy._iterating import read_in_turns
 from flowpy._reporter import Reporter
 
 if TYPE_CHECKING:
-    from flowpy._operator import Operator
+    from flowpy._operator import Stages, Values
 
 REFRESH = 0.1
 """Seconds between two pictures of a bar, at least."""
@@ -160,9 +160,7 @@ def length(sized: Any) -> int | None:
         return None
 
 
-def sized_source(
-    stages: tuple[Operator[..., Any], ...], values: tuple[tuple[object, ...], ...]
-) -> object:
+def sized_source(stages: Stages, values: Values) -> object:
     """Return what has as many items as come through these stages, or None."""
     kept = all(stage.keeps_count for stage in stages[1:])
     sized = kept and stages[0].run is read_in_turns
