@@ -117,12 +117,15 @@ def equals(old: object, new: object) -> bool:
 
 
 class FreshCallback(Generic[R]):
-    """An async callback that is made anew for each collection, which it knows."""
+    """A function to await that keeps something for one collection: each has its own.
+
+    What stands for one is `Remote`, which is imported late; here is what is known of it.
+    """
 
     __slots__ = ()
 
     async def __call__(self, item: Any, /) -> R:
-        """Do what it is for."""
+        """Call it."""
         raise NotImplementedError  # pragma: no cover - abstract
 
     def afresh(self) -> Callable[..., Coroutine[Any, Any, R]]:
@@ -130,10 +133,10 @@ class FreshCallback(Generic[R]):
         raise NotImplementedError  # pragma: no cover - abstract
 
     def arguments(self) -> dict[str, object]:
-        """Return with which arguments of the method it was asked for."""
+        """Return the arguments of the method for which it stands, as they are shown."""
         raise NotImplementedError  # pragma: no cover - abstract
 
 
 def is_fresh(fn: object) -> TypeIs[FreshCallback[Any]]:
-    """Tell whether `fn` is made anew for each collection."""
+    """Tell whether `fn` has to be made anew for each collection."""
     return isinstance(fn, FreshCallback)

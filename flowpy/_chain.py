@@ -61,9 +61,9 @@ def open_chain(stages: Stages, values: Values, owner: Chain) -> Any:
 def open_measured(stages: Stages, values: Values, owner: Chain, k: int) -> Any:
     """Return the same with counters between the stages above stage `k`."""
     observer: Any
-    calls: Any
-    observer, calls = values[k]
-    meter = Meter(observer, calls.texts())
+    description: Any
+    observer, description = values[k]
+    meter = Meter(observer, description.calls())
     stages, values, places = with_counters(stages, values, k, meter)
     return open_chain(stages, values, Counted(owner, places))
 

@@ -615,6 +615,14 @@ class Channel(Queue[T]):
             self.release()
         return item
 
+    def take_all(self) -> list[T]:
+        """Return all items, and let producers go on."""
+        items = list(self.items)
+        self.items.clear()
+        if self.parked:
+            self.release()
+        return items
+
     def lend(self) -> T:
         """Return the first item, whose place stays taken until `take`."""
         items: deque[Any] = self.items

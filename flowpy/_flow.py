@@ -41,7 +41,7 @@ from flowpy._checks import (
 )
 from flowpy._iterating import closing, is_async_iterable
 from flowpy._jobs import Job, launch
-from flowpy._meter import Calls
+from flowpy._meter import Description
 from flowpy._operators import (
     buffer,
     combine,
@@ -2404,7 +2404,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
         measure one stage.
         """
         check_callable("observer", observer)
-        return self._then(lifecycle.measure, observer, Calls(self._calls))
+        return self._then(lifecycle.measure, observer, Description(self._calls))
 
     # -------------------------------------------------------------- ending a flow
 

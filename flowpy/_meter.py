@@ -152,19 +152,19 @@ async def measuring(source: Items[T], meter: Meter) -> Items[T]:
                 yield x
 
 
-class Calls:
+class Description:
     """How the stages of a chain read, looked up at its first collection."""
 
-    __slots__ = ("_describe", "_texts")
+    __slots__ = ("_calls", "_describe")
 
     def __init__(self, describe: Callable[[], list[str]]) -> None:
         self._describe = describe
-        self._texts: list[str] = []
+        self._calls: list[str] = []
 
-    def texts(self) -> list[str]:
+    def calls(self) -> list[str]:
         """Return the call of each stage."""
-        self._texts = self._texts or self._describe()
-        return self._texts
+        self._calls = self._calls or self._describe()
+        return self._calls
 
 
 class Meter(Reporter):
@@ -173,14 +173,14 @@ class Meter(Reporter):
     __slots__ = ("_collection", "_observer", "_stages", "counters")
 
     def __init__(
-        self, observer: Callable[[Snapshot], object], texts: list[str]
+        self, observer: Callable[[Snapshot], object], calls: list[str]
     ) -> None:
         super().__init__("measure", FLUSH)
         self._observer = awaiting(observer)
         self._stages = tuple(
             [
-                StageSnapshot(number, text.partition("(")[0], text)
-                for number, text in enumerate(texts)
+                StageSnapshot(number, call.partition("(")[0], call)
+                for number, call in enumerate(calls)
             ]
         )
         self._collection = next(_collections)

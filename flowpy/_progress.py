@@ -30,14 +30,23 @@ LINES = 10
 class Progress(Reporter):
     """The display of one collection."""
 
-    __slots__ = ("_description", "_display", "_shown", "_shown_at", "_total", "items")
+    __slots__ = (
+        "_description",
+        "_display",
+        "_is_bar",
+        "_shown",
+        "_shown_at",
+        "_total",
+        "items",
+    )
 
     _display: Any
 
     def __init__(
         self, description: str | None, total: int | None, sized: object
     ) -> None:
-        super().__init__("progress", REFRESH if draws_bars() else LINES)
+        self._is_bar = draws_bars()
+        super().__init__("progress", REFRESH if self._is_bar else LINES)
         self._description = description
         self._total = length(sized) if total is None else total
         self._shown = 0
@@ -46,7 +55,7 @@ class Progress(Reporter):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        kind: Any = bar_kind() if self._every == REFRESH else Lines
+        kind: Any = bar_kind() if self._is_bar else Lines
         self._display = kind(
             desc=self._description,
             total=self._total,

@@ -22,6 +22,9 @@ Entries: TypeAlias = list[tuple[str, Fields]]
 
 Command: TypeAlias = Callable[..., object]
 
+GRACE = 5
+"""Seconds that the last commands may take once a collection is being ended."""
+
 
 class Client(Protocol):
     """An async client of Redis: `coredis.Redis`, `redis.asyncio.Redis` or the like.

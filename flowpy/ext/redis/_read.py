@@ -20,7 +20,7 @@ from flowpy._checks import (
 from flowpy._flow import made
 from flowpy._operator import names_of, operator
 from flowpy._scheduler import current_scheduler
-from flowpy.ext.redis._clients import commands_of
+from flowpy.ext.redis._clients import GRACE, commands_of
 from flowpy.ext.redis._messages import Entry, Group, Message
 
 if TYPE_CHECKING:
@@ -36,9 +36,6 @@ _log = logging.getLogger("flowpy")
 
 OFTEN = 3
 """Deliveries of a message from which on the log speaks of it."""
-
-GRACE = 5
-"""Seconds that giving messages back may take."""
 
 # -------------------------------------------------------------------- consumer groups
 

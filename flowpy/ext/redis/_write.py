@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, overload
 
 from flowpy._checks import check_count, check_optional_callable, check_optional_count
@@ -102,13 +101,8 @@ def write_stream(
         async with Crew("write_stream") as crew:
             channel: Channel[Packed] = crew.channel(size)
             crew.pump(source.map(packed)._open(), channel)
-            items = channel.items
-            while items or await channel.more():
-                batch = list(islice(items, size))
-                for _ in batch:
-                    items.popleft()
-                if channel.parked:
-                    channel.release()
+            while channel.items or await channel.more():
+                batch = channel.take_all()
                 await commands.add(key, batch, maxlen)
                 count += len(batch)
         return count
