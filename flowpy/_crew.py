@@ -163,12 +163,9 @@ class Crew:
 
     # What an operator needs:
 
-    def channel(self, ahead: int, *, arrival: Gate | None = None) -> Channel[Any]:
-        """Return a new channel whose producers wait while `ahead` items are in it.
-
-        `arrival`: where its reader waits, if that is not the stage.
-        """
-        return Channel(self, ahead, arrival or self.arrival)
+    def channel(self, ahead: int) -> Channel[Any]:
+        """Return a new channel whose producers wait while `ahead` items are in it."""
+        return Channel(self, ahead, self.arrival)
 
     def line(self) -> Line[Any]:
         """Return a new line of channels, which are read in the order of arrival."""
