@@ -58,7 +58,7 @@ def task_name(what: str) -> str:
     return f"flowpy.{what}#{next(_numbers)}"
 
 
-_depth: ContextVar[int] = ContextVar("flowpy._crew.depth", default=0)
+_depth: ContextVar[int] = ContextVar("flowpy.depth", default=0)
 """How many crews have the running task further up a chain than its collector."""
 
 DEPTH = 32

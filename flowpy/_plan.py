@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from flowpy._operator import Stages, Values
 
 FLOWS = {"args", "fallback", "kwargs", "other", "others", "period"}
-"""Parameters whose arguments are flows, where they are, which a stage collects."""
+"""Parameters of stages that may hold other flows; the stage collects these."""
 
 
 class Plan:

@@ -65,6 +65,16 @@ class Client(Protocol):
         ...
 
     @property
+    def xrange(self) -> Command:
+        """Return entries of a stream, from one id to another."""
+        ...
+
+    @property
+    def xrevrange(self) -> Command:
+        """Return them from the last one on."""
+        ...
+
+    @property
     def xread(self) -> Command:
         """Read entries."""
         ...
@@ -77,7 +87,7 @@ class Client(Protocol):
 
 NEEDED = (
     *("__aenter__", "pipeline", "xack", "xadd", "xclaim", "xgroup_create"),
-    *("xpending", "xread", "xreadgroup"),
+    *("xpending", "xrange", "xread", "xreadgroup", "xrevrange"),
 )
 
 
