@@ -55,7 +55,8 @@ def awaiting(fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
     result is tested, after a plain value none is.
     """
     if is_async(fn):
-        return fn.afresh() if is_fresh(fn) else fn
+        own: Callable[..., Coroutine[Any, Any, Any]] = fresh(fn)
+        return own
     decided = plain = False
 
     async def call(*args: Any) -> Any:
@@ -135,6 +136,11 @@ class FreshCallback(Generic[R]):
     def arguments(self) -> dict[str, object]:
         """Return the arguments of the method for which it stands, as they are shown."""
         raise NotImplementedError  # pragma: no cover - abstract
+
+
+def fresh(value: Any) -> Any:
+    """Return an argument of a stage for one collection."""
+    return value.afresh() if is_fresh(value) else value
 
 
 def is_fresh(fn: object) -> TypeIs[FreshCallback[Any]]:

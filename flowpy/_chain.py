@@ -12,6 +12,7 @@ from itertools import chain
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, Literal
 
+from flowpy._callbacks import fresh
 from flowpy._checks import check_choice
 from flowpy._errors import add_note
 from flowpy._fusion import ENABLED, Run, cut
@@ -48,9 +49,8 @@ def open_chain(stages: Stages, values: Values, owner: Chain) -> Any:
         own = values[k : run.stop]
         function = run.function(own)
         if function is not None:
-            above = (
-                function(partial(part._note, k), *above, *chain.from_iterable(own)),
-            )
+            args = map(fresh, chain.from_iterable(own))
+            above = (function(partial(part._note, k), *above, *args),)
         else:
             for j, stage in enumerate(run.stages):
                 own_note = partial(part._note, k, stage=j)
