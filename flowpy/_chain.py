@@ -8,11 +8,9 @@ the operators is missing.
 from __future__ import annotations
 
 from functools import lru_cache, partial
-from itertools import chain
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, Literal
 
-from flowpy._callbacks import fresh
 from flowpy._checks import check_choice
 from flowpy._errors import add_note
 from flowpy._fusion import ENABLED, Run, cut
@@ -47,14 +45,13 @@ def open_chain(stages: Stages, values: Values, owner: Chain) -> Any:
         elif run.stages[0].holds and k:
             above = (Above(stages[:k], values[:k], part),)
         own = values[k : run.stop]
-        function = run.function(own)
-        if function is not None:
-            args = map(fresh, chain.from_iterable(own))
-            above = (function(partial(part._note, k), *above, *args),)
-        else:
-            for j, stage in enumerate(run.stages):
-                own_note = partial(part._note, k, stage=j)
-                above = (stage.start(*above, values=own[j], note=own_note),)
+        items = run.open(partial(part._note, k), above, own)
+        if items is not None:
+            above = (items,)
+            continue
+        for j, stage in enumerate(run.stages):
+            own_note = partial(part._note, k, stage=j)
+            above = (stage.start(*above, values=own[j], note=own_note),)
     return above[0]
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from itertools import chain
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from flowpy._callbacks import is_async
+from flowpy._callbacks import fresh, is_async
 from flowpy._iterating import read_in_turns, size_of
 
 if TYPE_CHECKING:
@@ -55,12 +56,12 @@ class Run:
         )
         """Whether the length of the source tells how much there is to do."""
 
-    def function(self, values: Values) -> Callable[..., Any] | None:
-        """Return the one function for the stages, or None where it is not worth it.
+    def open(
+        self, note: Callable[..., None], above: tuple[Any, ...], values: Values
+    ) -> Any | None:
+        """Return what the one function gives, or None where it is not worth having.
 
-        Compiling costs as much time as it saves over some thousand items. So a shape
-        waits until it has been collected that much, if it can be told: where a source
-        does not say its length, there may be no end of items.
+        `note` is told in which of the stages an error was raised.
         """
         if not self.fusible:
             return None
@@ -69,20 +70,32 @@ class Run:
             value = values[k][j]
             if callable(value) and is_async(value):
                 are_async |= 1 << bit
-        shape = shape_of(self.stages, are_async)
-        if shape.function is None:
-            shape.items += COLLECTION + (
-                size_of(values[0][0]) if self.may_wait else WORTH
-            )
-            if shape.items >= WORTH:
-                known = {
-                    where
-                    for bit, where in enumerate(self.callbacks)
-                    if are_async >> bit & 1
-                }
-                from flowpy._compiler import fuse  # noqa: PLC0415 - see `cut`
+        function = shape_of(self.stages, are_async).function
+        function = function or self.compiled(values, are_async)
+        if function is None:
+            return None
+        args = chain.from_iterable(values)
+        # A callback that has to be made anew is async.
+        return function(note, *above, *(map(fresh, args) if are_async else args))
 
-                shape.function = fuse(self.stages, known)
+    def compiled(self, values: Values, are_async: int) -> Callable[..., Any] | None:
+        """Return the one function for the stages, once it is worth it.
+
+        Compiling costs as much time as it saves over some thousand items. So a shape
+        waits until it has been collected that much, if it can be told: where a source
+        does not say its length, there may be no end of items.
+        """
+        shape = shape_of(self.stages, are_async)
+        shape.items += COLLECTION + (size_of(values[0][0]) if self.may_wait else WORTH)
+        if shape.items >= WORTH:
+            known = {
+                where
+                for bit, where in enumerate(self.callbacks)
+                if are_async >> bit & 1
+            }
+            from flowpy._compiler import fuse  # noqa: PLC0415 - see `cut`
+
+            shape.function = fuse(self.stages, known)
         return shape.function
 
 
