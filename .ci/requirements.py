@@ -2,7 +2,8 @@
 
     python .ci/requirements.py [--oldest] [--without NAME ...]
 
-`--oldest` pins each to the oldest version that is allowed.
+`--oldest` pins what flowpy itself runs on, and pytest, which it has a plugin for, to the
+oldest version that is allowed. The others, tools of the tests, want newer ones.
 """
 
 from __future__ import annotations
@@ -25,6 +26,19 @@ TOOLS = {
     "zensical",
 }
 """What checks and builds; the tests do not import it."""
+
+
+RUNS_ON = {
+    "anyio",
+    "hypothesis",
+    "pytest",
+    "pytest-asyncio",
+    "pytest-timeout",
+    "trio",
+    "typing-extensions",
+    "uvloop",
+    "watchfiles",
+}
 
 
 def requirements() -> dict[str, str]:
@@ -50,7 +64,8 @@ def main() -> None:
     options = parser.parse_args()
     for name, requirement in requirements().items():
         if name not in options.without:
-            print(requirement.replace(">=", "==") if options.oldest else requirement)
+            pinned = options.oldest and name in RUNS_ON
+            print(requirement.replace(">=", "==") if pinned else requirement)
 
 
 if __name__ == "__main__":

@@ -28,13 +28,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from math import log
 from pathlib import Path
 from random import Random
 from statistics import geometric_mean, median
 from textwrap import dedent, indent
 from time import thread_time_ns
 from typing import Any
+
+from chart import BY_HAND, LIBRARY, OWN, TIMES, Bar, Group, Panel, draw
 
 from flowpy import Flow
 
@@ -706,97 +707,37 @@ def check(results: list[Result]) -> list[str]:
 # ------------------------------------------------------------------------- the chart
 
 LEAST = 0.25
-"""Where the bars begin."""
+"""Where the bars begin: far enough below 1 that a bar of 1 can be seen."""
 
-COLOURS = {
-    FLOWPY: "own",
-    NESTED: "nested",
-    **dict.fromkeys(PEERS, "peer"),
-}
-STYLE = """
-  text { font: 12px system-ui, sans-serif; fill: #24292f }
-  .title { font-size: 15px; font-weight: 600 }
-  .head { font-weight: 600 }
-  .faint { fill: #57606a }
-  .grid { stroke: #d0d7de }
-  .own { fill: #0969da }
-  .nested { fill: #8c959f }
-  .peer { fill: #c69026 }
-  @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3 }
-    .faint { fill: #9198a1 }
-    .grid { stroke: #3d444d }
-    .own { fill: #4493f8 }
-    .nested { fill: #7d8590 }
-    .peer { fill: #d4a72c }
-  }
-"""
-
-
-def shown(ratio: float) -> str:
-    """Return a ratio with three digits."""
-    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
+KINDS = {FLOWPY: OWN, NESTED: BY_HAND, **dict.fromkeys(PEERS, LIBRARY)}
 
 
 def chart(results: list[Result], note: str) -> str:
     """Return a bar chart of the cells that end in a list, as SVG."""
-    ticks = (1, 2, 5, 10, 30, 100, 300)
-    left, panel, gap, bar = 104, 330, 96, 15
     found = {(r.cell, r.who): r.ratio for r in results if r.cell.ending == "to_list"}
-    most = max(found.values())
-    ticks = tuple(t for t in ticks if t <= most * 1.2)
-    # Logarithmic, and from far below 1, so that a bar of 1 can be seen.
-    low, high = log(LEAST), log(most * 1.1)
 
-    def across(ratio: float) -> float:
-        return panel * (log(max(ratio, LEAST)) - low) / (high - low)
+    def bars(cell: Cell) -> list[Bar]:
+        return [
+            Bar(name.removesuffix(" by hand"), found[cell, name], kind)
+            for name, kind in KINDS.items()
+            if (cell, name) in found
+        ]
 
-    parts: list[str] = []
-    height = 0
-    for column, source in enumerate(SOURCES):
-        x0 = left + column * (panel + left + gap - 40)
-        y = 64
-        parts.append(f'<text x="{x0}" y="{y}" class="head">from: {source}</text>')
-        y += 14
-        top = y
-        bars: list[str] = []
-        for row in ROWS:
-            y += 20
-            bars.append(f'<text x="{x0}" y="{y}">{row}</text>')
-            y += 6
-            for name, kind in COLOURS.items():
-                ratio = found.get((Cell(row, source, "to_list"), name))
-                if ratio is None:
-                    continue
-                width = across(ratio)
-                bars.append(
-                    f'<text x="{x0 - 8}" y="{y + 11}" text-anchor="end" class="faint">'
-                    f"{name.removesuffix(' by hand')}</text>"
-                    f'<rect x="{x0}" y="{y + 1}" width="{width:.1f}" height="{bar - 3}"'
-                    f' rx="2" class="{kind}"/>'
-                    f'<text x="{x0 + width + 5:.1f}" y="{y + 11}">{shown(ratio)}&#215;</text>'
-                )
-                y += bar
-        for tick in ticks:
-            x = x0 + across(tick)
-            parts.append(
-                f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{y + 4}" class="grid"/>'
-                f'<text x="{x:.1f}" y="{y + 18}" text-anchor="middle" class="faint">'
-                f"{tick}&#215;</text>"
+    columns = [
+        [
+            Panel(
+                f"from: {source}",
+                [
+                    Group(row, shown)
+                    for row in ROWS
+                    if (shown := bars(Cell(row, source, "to_list")))
+                ],
             )
-        parts += bars
-        height = max(height, y + 34)
-    width = 2 * left + 2 * panel + 2 * gap - 40
+        ]
+        for source in SOURCES
+    ]
     title = "Time to a list, as a multiple of the loop written by hand"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}" role="img" aria-label="{title}">\n'
-        f"<title>{title}</title>\n<style>{STYLE}</style>\n"
-        f'<text x="12" y="22" class="title">{title}</text>\n'
-        f'<text x="12" y="40" class="faint">{note}; logarithmic scale</text>\n'
-        + "\n".join(parts)
-        + "\n</svg>\n"
-    )
+    return draw(title, note, columns, unit=TIMES, least=LEAST)
 
 
 # ------------------------------------------------------------------------ the memory

@@ -1,6 +1,6 @@
 """What does background work cost, against the tasks and queues one would write by hand?
 
-    python benchmarks/bench_concurrency.py [--check] [--json FILE] [--rounds N]
+    python benchmarks/bench_concurrency.py [--check] [--json FILE] [--svg FILE]
 
 A row is a job, a source and an event loop; its contestants do the same job, and all
 count the items. flowpy is the baseline: the ratio of another is how many times more
@@ -23,6 +23,7 @@ import tracemalloc
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from time import thread_time_ns
@@ -33,6 +34,7 @@ import anyio
 import streamable
 import trio
 from anyio.lowlevel import checkpoint
+from chart import BY_HAND, LIBRARY, OWN, TIMES, Bar, Group, Panel, draw
 
 from flowpy import Flow
 
@@ -530,6 +532,46 @@ def check_memory(count: int) -> list[str]:
     return [] if growth < 1 else [f"memory grew by {growth:.1f} MB, more than 1"]
 
 
+# ------------------------------------------------------------------------ the chart
+
+LEAST = 0.1
+"""Where the bars begin."""
+
+LIBRARIES = ("aiostream", "streamable")
+PIPES = ("buffer", "merge")
+MAPS = (f"map(concurrency={CALLS}, ordered=False)", f"map(concurrency={CALLS})")
+COLUMNS = (
+    {"never waits": PIPES + MAPS},
+    {"waits": PIPES, "range": MAPS},
+)
+"""The names of the rows that the chart shows, by their sources."""
+
+
+def chart(results: list[Result], note: str) -> str:
+    """Return a bar chart of what the contestants need for an item, as SVG."""
+
+    def group(row: Row) -> Group:
+        found = [r for r in results if r.row == str(row)]
+        bars = [Bar(r.who, r.ratio, kind_of(r.who)) for r in found]
+        return Group(f"{row.name}, {row.backend}", bars)
+
+    measured = {result.row for result in results}
+
+    def panel(source: str, names: tuple[str, ...]) -> Panel:
+        rows = [r for r in ROWS if r.source == source and r.name in names]
+        groups = [group(row) for row in rows if str(row) in measured]
+        return Panel(f"source: {source}", groups)
+
+    columns = [[panel(*each) for each in column.items()] for column in COLUMNS]
+    title = "CPU time for an item, as a multiple of what flowpy takes"
+    return draw(title, note, columns, unit=TIMES, least=LEAST)
+
+
+def kind_of(who: str) -> str:
+    """Return what a bar stands for."""
+    return OWN if who == FLOWPY else LIBRARY if who in LIBRARIES else BY_HAND
+
+
 # ----------------------------------------------------------------------- the program
 
 
@@ -555,6 +597,7 @@ def parse() -> Namespace:
         "--check", action="store_true", help="fail where a bound is broken"
     )
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--svg", type=Path, metavar="FILE")
     return parser.parse_args()
 
 
@@ -573,6 +616,11 @@ def main() -> int:
         text = {"python": platform.python_version()}
         text |= {"results": [asdict(result) for result in results]}
         options.json.write_text(json.dumps(text, indent=1) + "\n")
+    if options.svg:
+        names = ("aiostream", "anyio", "streamable", "trio")
+        versions = ", ".join(f"{name} {version(name)}" for name in names)
+        note = f"Python {platform.python_version()}, {versions}"
+        options.svg.write_text(chart(results, note), encoding="utf-8")
     broken = [
         f"{r.row}: {r.ratio:.2f} times {r.who}, less than {r.least}"
         for r in results

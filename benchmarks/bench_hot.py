@@ -1,6 +1,6 @@
 """What does it cost to give every item to many, against a queue for each of them?
 
-    python benchmarks/bench_hot.py [--check] [--json FILE] [--rounds N]
+    python benchmarks/bench_hot.py [--check] [--json FILE] [--svg FILE]
 
 One emitter, 1, 10 or 1,000 subscribers that count what they get. By hand, each of them
 has a bounded queue of its own, and the emitter puts every item in each. The ratio is
@@ -22,6 +22,7 @@ import tracemalloc
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from time import thread_time_ns
@@ -30,6 +31,7 @@ from typing import Any
 
 import anyio
 import trio
+from chart import BY_HAND, OWN, Bar, Group, Panel, draw
 
 from flowpy import SharedFlow, StateFlow
 
@@ -221,6 +223,30 @@ def table(results: list[Result]) -> str:
     return "\n".join(lines)
 
 
+LEAST = 50
+"""Nanoseconds at which the bars of the chart begin."""
+
+
+def chart(results: list[Result], note: str) -> str:
+    """Return a bar chart of what a delivery costs, as SVG."""
+    found = {result.row: result for result in results}
+
+    def group(row: Row) -> Group:
+        result = found[str(row)]
+        own = Bar(FLOWPY, result.flowpy, OWN)
+        other = Bar(result.other, result.nanoseconds, BY_HAND)
+        subscribers = "subscriber" if row.subscribers == 1 else "subscribers"
+        return Group(f"{row.subscribers:,} {subscribers}", [own, other])
+
+    rows = [row for row in ROWS if str(row) in found]
+    columns = [
+        [Panel(f"on {backend}", [group(row) for row in rows if row.backend == backend])]
+        for backend in ("asyncio", "trio")
+    ]
+    title = "CPU time for one delivery, of an item to one subscriber"
+    return draw(title, note, columns, unit=" ns", least=LEAST)
+
+
 def parse() -> Namespace:
     """Return the options of the command line."""
     parser = ArgumentParser(description="Broadcasting against a queue for each.")
@@ -232,6 +258,7 @@ def parse() -> Namespace:
         "--check", action="store_true", help="fail where a bound is broken"
     )
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--svg", type=Path, metavar="FILE")
     return parser.parse_args()
 
 
@@ -281,6 +308,9 @@ def main() -> int:
         text = {"python": platform.python_version(), "crowds": crowds}
         text |= {"setting": setting, "results": [asdict(r) for r in results]}
         options.json.write_text(json.dumps(text, indent=1) + "\n")
+    if options.svg:
+        note = f"Python {platform.python_version()}, trio {version('trio')}"
+        options.svg.write_text(chart(results, note), encoding="utf-8")
     print(*[f"BROKEN {line}" for line in broken], sep="\n")
     return bool(broken and options.check)
 

@@ -1,6 +1,6 @@
 """Does flowpy keep its pace with many flows at once, and with many items?
 
-    python benchmarks/bench_scale.py [--check] [--flows N ...] [--millions N ...]
+    python benchmarks/bench_scale.py [--check] [--json FILE] [--svg FILE]
 
 Many flows: 1, 10, 100 and 1,000 are collected at once in one event loop, a task each.
 Together they count to the same number, through three stages from a source that lets the
@@ -11,22 +11,27 @@ rounds' own ratios. What a flow holds while it is being read is measured by trac
 
 Many items: one to ten million through five stages, each number in a process of its own,
 with its CPU time, start and imports included, and the most memory that it ever had.
+`--flows`, `--millions` and `--rounds` set the amount of work.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import platform
 import resource
 import subprocess
 import sys
 import tracemalloc
 from argparse import ArgumentParser
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 from time import process_time, thread_time
 from typing import TYPE_CHECKING
+
+from chart import BY_HAND, OWN, Bar, Group, Panel, draw
 
 from flowpy import Flow, flow
 
@@ -151,6 +156,8 @@ def held(fn: Callable[[int], Awaitable[int]], flows: int) -> float:
 class Cost:
     """What a number of flows takes: nanoseconds an item, and to the loop by hand."""
 
+    chain: str
+    flows: int
     own: float
     by_hand: float
     ratio: float
@@ -171,12 +178,15 @@ def cost(name: str, flows: int, rounds: int) -> Cost:
     assert len(found) == 1, "they do not do the same work"
     a, b = (own[1:] for own in times)  # the first was to compile
     ratio = median(x / y for x, y in zip(a, b, strict=True))
-    return Cost(median(a) / ITEMS * 1e9, median(b) / ITEMS * 1e9, ratio)
+    return Cost(name, flows, median(a) / ITEMS * 1e9, median(b) / ITEMS * 1e9, ratio)
 
 
-def measure_flows(numbers_of_flows: list[int], rounds: int) -> list[str]:
-    """Print what many flows cost; return what is worse than promised."""
+def measure_flows(
+    numbers_of_flows: list[int], rounds: int
+) -> tuple[list[Cost], list[str]]:
+    """Print and return what many flows cost, and what is worse than promised."""
     broken: list[str] = []
+    every: list[Cost] = []
     print(
         "| chain, flows at once | ns an item | by hand | ratio | KB a flow | by hand |"
     )
@@ -197,7 +207,23 @@ def measure_flows(numbers_of_flows: list[int], rounds: int) -> list[str]:
         worst = max(each.ratio for each in costs)
         if contestants[0] is plain and worst > TO_HAND:
             broken.append(f"{name}: {worst:.2f} times as long as by hand")
-    return broken
+        every += costs
+    return every, broken
+
+
+def chart(costs: list[Cost], note: str) -> str:
+    """Return a bar chart of what an item takes in one and in many flows, as SVG."""
+
+    def group(cost: Cost) -> Group:
+        flows = "flow" if cost.flows == 1 else "flows at once"
+        bars = [Bar("flowpy", cost.own, OWN), Bar("by hand", cost.by_hand, BY_HAND)]
+        return Group(f"{cost.flows:,} {flows}", bars)
+
+    columns = [
+        [Panel(name, [group(cost) for cost in costs if cost.chain == name])]
+        for name in CHAINS
+    ]
+    return draw("CPU time for an item", note, columns, unit=" ns")
 
 
 def through_five_stages(millions: int) -> None:
@@ -242,6 +268,8 @@ def main() -> int:
     parser.add_argument("--millions", type=int, nargs="+", default=[1, 3, 10])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--check", action="store_true", help="fail above the targets")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--svg", type=Path, metavar="FILE")
     parser.add_argument(
         "--here", type=int, help="count so many millions, print figures"
     )
@@ -250,7 +278,14 @@ def main() -> int:
         through_five_stages(options.here)
         return 0
     print(f"Python {platform.python_version()}\n")
-    broken = measure_flows(options.flows, options.rounds)
+    costs, broken = measure_flows(options.flows, options.rounds)
+    if options.json:
+        text = {"python": platform.python_version()}
+        text |= {"results": [asdict(cost) for cost in costs]}
+        options.json.write_text(json.dumps(text, indent=1) + "\n")
+    if options.svg:
+        note = f"Python {platform.python_version()}, {ITEMS:,} items in all"
+        options.svg.write_text(chart(costs, note), encoding="utf-8")
     broken += measure_items(options.millions)
     print("", *[f"BROKEN {line}" for line in broken], sep="\n")
     return bool(broken and options.check)

@@ -4,7 +4,8 @@
     python -m docs.build --serve    shows it at http://localhost:8000
 
 The reference is made of the docstrings: of `Flow` by the sections of `_flow.py`, of every
-other public module by its `__all__`. The navigation is made of the files: a new page or
+other public module by its `__all__`. The page of benchmarks is `benchmarks/README.md`. The
+navigation is made of the files: a new page or
 module appears by itself.
 """
 
@@ -344,6 +345,15 @@ def navigation(made: Iterable[str]) -> str:
     return "\n".join(lines)
 
 
+# ------------------------------------------------------------------------- benchmarks
+
+
+def benchmarks() -> str:
+    """Return the page of benchmarks, which readers of the code find beside them."""
+    text = ROOT.joinpath("benchmarks", "README.md").read_text(encoding="utf-8")
+    return text.replace("](../docs/", "](")
+
+
 # ---------------------------------------------------------------------------- building
 
 
@@ -355,6 +365,7 @@ def write_pages() -> None:
             copy = PAGES / path.relative_to(ROOT / "docs")
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
+    PAGES.joinpath("benchmarks.md").write_text(benchmarks(), encoding="utf-8")
     folder = PAGES / "reference"
     folder.mkdir(parents=True, exist_ok=True)
     pages = reference()

@@ -11,7 +11,11 @@ from tests.docs.written import check_block, page, virtual
 
 ROOT = Path(__file__).parents[2]
 OPENING = re.compile(r"^ *```(.*)$", re.MULTILINE)
-PAGES = [ROOT / "README.md", *sorted(ROOT.joinpath("docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "benchmarks" / "README.md",
+    *sorted(ROOT.joinpath("docs").rglob("*.md")),
+]
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

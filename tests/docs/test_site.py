@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 
 import flowpy
-from docs.build import FIRST, public_modules, reference
+from docs.build import FIRST, benchmarks, public_modules, reference
 from docs.docstrings import markdown
 from flowpy import Flow
 
@@ -59,6 +59,17 @@ def test_every_page_has_its_place_in_the_navigation():
     pages = [path.relative_to(DOCS) for path in DOCS.rglob("*.md")]
 
     assert [page for page in pages if page.parts[0] not in places] == []
+
+
+def test_links_of_the_benchmarks_lead_to_what_is_on_the_site():
+    text = benchmarks()
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    anchors = {f"#{heading.lower().replace(' ', '-')}" for heading in headings}
+    files = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.*")}
+
+    assert "bench_chains.svg" in targets
+    assert [t for t in targets if t not in anchors | files and ":" not in t] == []
 
 
 def test_a_signature_shows_names_and_defaults_and_the_types_apart(pages):
