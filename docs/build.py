@@ -206,18 +206,13 @@ def of_class(name: str, kind: type) -> str:
         if base in Flow.__mro__ or not base.__module__.startswith("flowpy"):
             continue
         for member, value in vars(base).items():
-            own = member.startswith("_") or member in GIVEN.get(name, ())
-            if isinstance(value, MEMBERS) and not own:
+            if isinstance(value, MEMBERS) and not member.startswith("_"):
                 parts.append(entry(member, value, kind))
     return "\n\n".join(parts)
 
 
-GIVEN = {
-    "Channel": {"end", "more", "run", "take"},
-    "Job": {"end", "run"},
-    "Probe": set[str](),
-}
-"""Classes whose objects users get and do not make, and what of them is not for users."""
+GIVEN = {"Channel", "Job", "Probe"}
+"""Classes whose objects users get and do not make."""
 
 MEMBERS = (FunctionType, classmethod, staticmethod, property)
 

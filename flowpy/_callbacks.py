@@ -12,9 +12,12 @@ from inspect import CO_COROUTINE, iscoroutinefunction
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from flowpy._checks import check_callable
+
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
+F = TypeVar("F", bound="Callable[..., Any]")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -32,6 +35,14 @@ def is_async(fn: Callable[..., Any]) -> bool:
     return iscoroutinefunction(fn) or iscoroutinefunction(type(fn).__call__)
 
 
+def check_plain(name: str, fn: F) -> F:
+    """Return `fn` if it can be called and is not async."""
+    if is_async(check_callable(name, fn)):
+        message = f"{name} must be a plain function, not an async one; got {fn!r}"
+        raise TypeError(message)
+    return fn
+
+
 def is_coroutine(value: object) -> TypeIs[Coroutine[Any, Any, Any]]:
     """Tell whether `value` is a coroutine; a task or a future is an item like others."""
     return isinstance(value, Coroutine)
@@ -44,7 +55,8 @@ def awaiting(fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
     result is tested, after a plain value none is.
     """
     if is_async(fn):
-        return fn.afresh() if is_fresh(fn) else fn
+        own: Callable[..., Coroutine[Any, Any, Any]] = fresh(fn)
+        return own
     decided = plain = False
 
     async def call(*args: Any) -> Any:
@@ -106,12 +118,15 @@ def equals(old: object, new: object) -> bool:
 
 
 class FreshCallback(Generic[R]):
-    """An async callback that is made anew for each collection, which it knows."""
+    """A function to await that keeps something for one collection: each has its own.
+
+    What stands for one is `Remote`, which is imported late; here is what is known of it.
+    """
 
     __slots__ = ()
 
     async def __call__(self, item: Any, /) -> R:
-        """Do what it is for."""
+        """Call it."""
         raise NotImplementedError  # pragma: no cover - abstract
 
     def afresh(self) -> Callable[..., Coroutine[Any, Any, R]]:
@@ -119,10 +134,15 @@ class FreshCallback(Generic[R]):
         raise NotImplementedError  # pragma: no cover - abstract
 
     def arguments(self) -> dict[str, object]:
-        """Return with which arguments of the method it was asked for."""
+        """Return the arguments of the method for which it stands, as they are shown."""
         raise NotImplementedError  # pragma: no cover - abstract
 
 
+def fresh(value: Any) -> Any:
+    """Return an argument of a stage for one collection."""
+    return value.afresh() if is_fresh(value) else value
+
+
 def is_fresh(fn: object) -> TypeIs[FreshCallback[Any]]:
-    """Tell whether `fn` is made anew for each collection."""
+    """Tell whether `fn` has to be made anew for each collection."""
     return isinstance(fn, FreshCallback)

@@ -8,7 +8,6 @@ the operators is missing.
 from __future__ import annotations
 
 from functools import lru_cache, partial
-from itertools import chain
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,17 +16,15 @@ from flowpy._errors import add_note
 from flowpy._fusion import ENABLED, Run, cut
 from flowpy._iterating import COLLECTIONS, read_in_turns
 from flowpy._meter import Meter, with_counters
-from flowpy._operator import Operator, Unopened
+from flowpy._operator import Unopened
 from flowpy._operators.lifecycle import measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from flowpy._operator import Operator, Stages, Values
     from flowpy._plan import Plan
     from flowpy._types import Ending, Items
-
-Stages = tuple[Operator[..., Any], ...]
-Values = tuple[tuple[object, ...], ...]
 
 
 def open_chain(stages: Stages, values: Values, owner: Chain) -> Any:
@@ -48,24 +45,22 @@ def open_chain(stages: Stages, values: Values, owner: Chain) -> Any:
         elif run.stages[0].holds and k:
             above = (Above(stages[:k], values[:k], part),)
         own = values[k : run.stop]
-        function = run.function(own)
-        if function is not None:
-            above = (
-                function(partial(part._note, k), *above, *chain.from_iterable(own)),
-            )
-        else:
-            for j, stage in enumerate(run.stages):
-                own_note = partial(part._note, k, stage=j)
-                above = (stage.start(*above, values=own[j], note=own_note),)
+        items = run.open(partial(part._note, k), above, own)
+        if items is not None:
+            above = (items,)
+            continue
+        for j, stage in enumerate(run.stages):
+            own_note = partial(part._note, k, stage=j)
+            above = (stage.start(*above, values=own[j], note=own_note),)
     return above[0]
 
 
 def open_measured(stages: Stages, values: Values, owner: Chain, k: int) -> Any:
     """Return the same with counters between the stages above stage `k`."""
     observer: Any
-    calls: Any
-    observer, calls = values[k]
-    meter = Meter(observer, calls.texts())
+    description: Any
+    observer, description = values[k]
+    meter = Meter(observer, description.calls())
     stages, values, places = with_counters(stages, values, k, meter)
     return open_chain(stages, values, Counted(owner, places))
 
@@ -211,7 +206,9 @@ class Chain(Unopened):
     def _plan(self) -> Plan:
         from flowpy._plan import Plan  # noqa: PLC0415 - few need it
 
-        return Plan(self._stages, self._values, type(self), lambda flow: flow._plan())
+        return Plan(
+            self._stages, self._values, self._calls(), lambda flow: flow._plan()
+        )
 
 
 class Counted(Chain):

@@ -13,6 +13,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from flowpy import _crew
+from flowpy._checks import check_optional_error
 from flowpy._errors import FlowClosedError
 from flowpy._scheduler import protected
 
@@ -194,9 +195,7 @@ class Channel(Generic[T_contra]):
         Raises:
             TypeError: at the call, if `error` is not an exception object.
         """
-        if error is not None and not isinstance(error, BaseException):
-            message = f"error must be an exception object or None; got {error!r}"
-            raise TypeError(message)
+        check_optional_error("error", error)
         if get_ident() == self._thread:
             self._close(error)
             return

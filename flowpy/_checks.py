@@ -42,6 +42,11 @@ def check_count(name: str, value: int, minimum: int | None = 0) -> int:
     return number
 
 
+def check_optional_count(name: str, value: int | None, minimum: int = 0) -> int | None:
+    """Return `value` if it is None, or as an int that is at least `minimum`."""
+    return None if value is None else check_count(name, value, minimum)
+
+
 def check_number(name: str, value: float, kind: str = "a number") -> float:
     """Return `value` if it is a finite number that is not negative."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -102,6 +107,14 @@ def check_level(name: str, value: int | str) -> int:
         message = f"{name} must be a number or one of {', '.join(known)}"
         raise ValueError(f"{message}; got {value!r}")
     return known[value] if isinstance(value, str) else value
+
+
+def check_optional_error(name: str, value: BaseException | None) -> None:
+    """Check that `value` is an exception object or None."""
+    given: object = value
+    if given is not None and not isinstance(given, BaseException):
+        message = f"{name} must be an exception object or None; got {given!r}"
+        raise TypeError(message)
 
 
 def check_error_types(

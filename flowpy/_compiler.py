@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from flowpy._callbacks import is_coroutine
 
 if TYPE_CHECKING:
-    from flowpy._operator import Operator
+    from flowpy._operator import Operator, Stages
 
 R = TypeVar("R")
 
@@ -101,10 +101,7 @@ def depth_of(node: ast.stmt) -> int:
         leaves = any(isinstance(inner, ast.Break) for inner in ast.walk(loop))
         return leaves + depth(loop.body)
     inner = [
-        statement
-        for part in (node, *getattr(node, "handlers", ()))
-        for block in ("body", "orelse", "finalbody")
-        for statement in getattr(part, block, ())
+        statement for part, name in blocks_of(node) for statement in getattr(part, name)
     ]
     # One that handles errors gets another around what it guards: see Rename.
     handles = isinstance(node, ast.Try) and bool(node.handlers)
@@ -206,16 +203,14 @@ def source_of(run: FunctionType) -> str:
 # ------------------------------------------------------------------------- compiling
 
 
-def fuse(
-    stages: tuple[Operator[..., Any], ...], are_async: Collection[tuple[int, int]]
-) -> Callable[..., Any]:
+def fuse(stages: Stages, are_async: Collection[tuple[int, int]]) -> Callable[..., Any]:
     """Return one function for a run of stages; see `compiled`."""
     with _lock:
         return again(compiled, stages, are_async)
 
 
 def compiled(
-    stages: tuple[Operator[..., Any], ...], are_async: Collection[tuple[int, int]]
+    stages: Stages, are_async: Collection[tuple[int, int]]
 ) -> Callable[..., Any]:
     """Return one function for a run of stages.
 
@@ -266,7 +261,7 @@ def compiled(
 
 
 def annotate(
-    stages: tuple[Operator[..., Any], ...],
+    stages: Stages,
     error: Exception,
     note: Callable[..., None],
 ) -> None:
@@ -469,10 +464,7 @@ class Function:
         if own:
             return [call, decision]
         use: Any = Replace(awaited, ast.Name(result, ast.Load())).visit(node)
-        for block in ("body", "orelse"):
-            if hasattr(use, block):
-                inner = getattr(use, block)
-                setattr(use, block, rewrite(inner, self.decide))
+        change_blocks(use, lambda block: rewrite(block, self.decide))
         return [call, decision, use]
 
 
@@ -530,9 +522,7 @@ def guarded(body: list[ast.stmt], step: str = "raise stopped(error)") -> Any:
     return guard
 
 
-def stopped(
-    stages: tuple[Operator[..., Any], ...], error: Exception, *, inside: bool = False
-) -> Exception:
+def stopped(stages: Stages, error: Exception, *, inside: bool = False) -> Exception:
     """Return what nested generators make of an error that would end an iteration.
 
     No generator has let it out yet where the operator that called for it handles it
@@ -603,10 +593,7 @@ def link(body: list[ast.stmt], reads: Counter[str]) -> list[ast.stmt]:
     """
     result: list[ast.stmt] = []
     for node in body:
-        for part in (node, *getattr(node, "handlers", ())):
-            for block in ("body", "orelse", "finalbody"):
-                if getattr(part, block, None):
-                    setattr(part, block, link(getattr(part, block), reads))
+        change_blocks(node, lambda block: link(block, reads))
         item, items = appended(node)
         if isinstance(node, ast.For) and item and not reads[item]:
             whole: Any = at(node, f"{items}.extend(None)")
@@ -764,13 +751,27 @@ def rewrite(body: list[ast.stmt], change: Change) -> list[ast.stmt]:
     for node in body:
         changed = change(node)
         if changed is None:
-            parts = [node, *getattr(node, "handlers", ())]
-            for part in parts:
-                for block in ("body", "orelse", "finalbody"):
-                    if getattr(part, block, None):
-                        setattr(part, block, rewrite(getattr(part, block), change))
+            change_blocks(node, lambda block: rewrite(block, change))
         result += [node] if changed is None else changed
     return result
+
+
+def change_blocks(
+    node: ast.stmt, change: Callable[[list[ast.stmt]], list[ast.stmt]]
+) -> None:
+    """Replace each block of a statement by what `change` makes of it."""
+    for part, name in blocks_of(node):
+        setattr(part, name, change(getattr(part, name)))
+
+
+def blocks_of(node: ast.stmt) -> list[tuple[ast.AST, str]]:
+    """Return where the blocks of a statement stand: in which node, in which field."""
+    return [
+        (part, name)
+        for part in (node, *getattr(node, "handlers", ()))
+        for name in ("body", "orelse", "finalbody")
+        if getattr(part, name, None)
+    ]
 
 
 def copied(part: Any) -> Any:

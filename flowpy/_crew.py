@@ -58,7 +58,7 @@ def task_name(what: str) -> str:
     return f"flowpy.{what}#{next(_numbers)}"
 
 
-_depth: ContextVar[int] = ContextVar("flowpy._crew.depth", default=0)
+_depth: ContextVar[int] = ContextVar("flowpy.depth", default=0)
 """How many crews have the running task further up a chain than its collector."""
 
 DEPTH = 32
@@ -163,12 +163,9 @@ class Crew:
 
     # What an operator needs:
 
-    def channel(self, ahead: int, *, arrival: Gate | None = None) -> Channel[Any]:
-        """Return a new channel whose producers wait while `ahead` items are in it.
-
-        `arrival`: where its reader waits, if that is not the stage.
-        """
-        return Channel(self, ahead, arrival or self.arrival)
+    def channel(self, ahead: int) -> Channel[Any]:
+        """Return a new channel whose producers wait while `ahead` items are in it."""
+        return Channel(self, ahead, self.arrival)
 
     def line(self) -> Line[Any]:
         """Return a new line of channels, which are read in the order of arrival."""
@@ -614,6 +611,14 @@ class Channel(Queue[T]):
         if self.parked:
             self.release()
         return item
+
+    def take_all(self) -> list[T]:
+        """Return all items, and let producers go on."""
+        items = list(self.items)
+        self.items.clear()
+        if self.parked:
+            self.release()
+        return items
 
     def lend(self) -> T:
         """Return the first item, whose place stays taken until `take`."""

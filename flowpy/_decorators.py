@@ -27,7 +27,7 @@ from flowpy._iterating import closing
 from flowpy._operator import Operator, name_of, names_of, operator
 
 if TYPE_CHECKING:
-    from flowpy._chain import Stages, Values
+    from flowpy._operator import Stages, Values
     from flowpy._types import Items
 
 P = ParamSpec("P")

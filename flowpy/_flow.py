@@ -24,7 +24,7 @@ from typing import (
 
 from flowpy import _sources as sources
 from flowpy._callbacks import equals, is_async, itself
-from flowpy._chain import Chain, Stages, Values
+from flowpy._chain import Chain
 from flowpy._checks import (
     check_callable,
     check_choice,
@@ -35,12 +35,13 @@ from flowpy._checks import (
     check_level,
     check_number,
     check_optional_callable,
+    check_optional_count,
     check_period,
     check_type,
 )
 from flowpy._iterating import closing, is_async_iterable
 from flowpy._jobs import Job, launch
-from flowpy._meter import Calls
+from flowpy._meter import Description
 from flowpy._operators import (
     buffer,
     combine,
@@ -75,7 +76,7 @@ if TYPE_CHECKING:
 
     from flowpy._hot import SharedFlow, StateFlow
     from flowpy._meter import Snapshot
-    from flowpy._operator import Operator
+    from flowpy._operator import Operator, Stages, Values
     from flowpy._operators.hot import Started
     from flowpy._scheduler import Backend
     from flowpy._types import (
@@ -857,8 +858,8 @@ class Flow(Terminals[T_co], Generic[T_co]):
         Source: RxJS `distinct`; equality is `==`, so every nan passes.
         """
         check_optional_callable("key", key)
-        if max_size is not None:
-            size = check_count("max_size", max_size, 1)
+        size = check_optional_count("max_size", max_size, 1)
+        if size is not None:
             return self._then(select.distinct_recent, key or itself, size)
         if key is not None:
             return self._then(select.distinct_by, key)
@@ -1158,8 +1159,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
         if size is None and within is None:
             message = "size or within must be given; got neither"
             raise TypeError(message)
-        if size is not None:
-            size = check_count("size", size, 1)
+        size = check_optional_count("size", size, 1)
         if within is None:
             return self._then(group.chunked, size)
         seconds = check_duration("within", within)
@@ -1334,9 +1334,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
             group.group_by,
             check_callable("key", key),
             check_count("capacity", capacity, 1),
-            max_groups
-            if max_groups is None
-            else check_count("max_groups", max_groups, 1),
+            check_optional_count("max_groups", max_groups, 1),
             GroupedFlow,
         )
 
@@ -2173,8 +2171,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
         Source: Kotlin Flow `retry`; backoff with equal jitter as in the AWS
             Architecture Blog, "Exponential Backoff And Jitter".
         """
-        if times is not None:
-            times = check_count("times", times)
+        times = check_optional_count("times", times)
         if callable(on) and not isinstance(on, type):
             check_callable("on", on)
         else:
@@ -2362,8 +2359,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
         Source: `tqdm`, which counts an item when it has been used; here, as it passes.
         """
         check_type("description", description, str, NoneType)
-        if total is not None:
-            total = check_count("total", total)
+        total = check_optional_count("total", total)
         check_installed("progress", "tqdm", "progress")
         sized = sized_source(self._stages, self._values)
         return self._then(lifecycle.progress, description, total, sized)
@@ -2408,7 +2404,7 @@ class Flow(Terminals[T_co], Generic[T_co]):
         measure one stage.
         """
         check_callable("observer", observer)
-        return self._then(lifecycle.measure, observer, Calls(self._calls))
+        return self._then(lifecycle.measure, observer, Description(self._calls))
 
     # -------------------------------------------------------------- ending a flow
 

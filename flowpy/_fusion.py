@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from itertools import chain
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from flowpy._callbacks import is_async
+from flowpy._callbacks import fresh, is_async
 from flowpy._iterating import read_in_turns, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flowpy._compiler import Text
-    from flowpy._operator import Operator
+    from flowpy._operator import Stages, Values
 
 ENABLED = os.environ.get("FLOWPY_FUSION", "1") != "0"
 """Whether chains are fused; `FLOWPY_FUSION=0` runs them as nested generators."""
@@ -38,9 +39,7 @@ class Run:
 
     __slots__ = ("callbacks", "fusible", "may_wait", "stages", "start", "stop")
 
-    def __init__(
-        self, start: int, stages: tuple[Operator[..., Any], ...], texts: list[Text]
-    ) -> None:
+    def __init__(self, start: int, stages: Stages, texts: list[Text]) -> None:
         self.start = start
         self.stop = start + len(stages)
         self.stages = stages
@@ -57,14 +56,12 @@ class Run:
         )
         """Whether the length of the source tells how much there is to do."""
 
-    def function(
-        self, values: tuple[tuple[Any, ...], ...]
-    ) -> Callable[..., Any] | None:
-        """Return the one function for the stages, or None where it is not worth it.
+    def open(
+        self, note: Callable[..., None], above: tuple[Any, ...], values: Values
+    ) -> Any | None:
+        """Return what the one function gives, or None where it is not worth having.
 
-        Compiling costs as much time as it saves over some thousand items. So a shape
-        waits until it has been collected that much, if it can be told: where a source
-        does not say its length, there may be no end of items.
+        `note` is told in which of the stages an error was raised.
         """
         if not self.fusible:
             return None
@@ -73,20 +70,32 @@ class Run:
             value = values[k][j]
             if callable(value) and is_async(value):
                 are_async |= 1 << bit
-        shape = shape_of(self.stages, are_async)
-        if shape.function is None:
-            shape.items += COLLECTION + (
-                size_of(values[0][0]) if self.may_wait else WORTH
-            )
-            if shape.items >= WORTH:
-                known = {
-                    where
-                    for bit, where in enumerate(self.callbacks)
-                    if are_async >> bit & 1
-                }
-                from flowpy._compiler import fuse  # noqa: PLC0415 - see `cut`
+        function = shape_of(self.stages, are_async).function
+        function = function or self.compiled(values, are_async)
+        if function is None:
+            return None
+        args = chain.from_iterable(values)
+        # A callback that has to be made anew is async.
+        return function(note, *above, *(map(fresh, args) if are_async else args))
 
-                shape.function = fuse(self.stages, known)
+    def compiled(self, values: Values, are_async: int) -> Callable[..., Any] | None:
+        """Return the one function for the stages, once it is worth it.
+
+        Compiling costs as much time as it saves over some thousand items. So a shape
+        waits until it has been collected that much, if it can be told: where a source
+        does not say its length, there may be no end of items.
+        """
+        shape = shape_of(self.stages, are_async)
+        shape.items += COLLECTION + (size_of(values[0][0]) if self.may_wait else WORTH)
+        if shape.items >= WORTH:
+            known = {
+                where
+                for bit, where in enumerate(self.callbacks)
+                if are_async >> bit & 1
+            }
+            from flowpy._compiler import fuse  # noqa: PLC0415 - see `cut`
+
+            shape.function = fuse(self.stages, known)
         return shape.function
 
 
@@ -109,13 +118,13 @@ class Shape:
 
 
 @lru_cache(maxsize=512)
-def shape_of(stages: tuple[Operator[..., Any], ...], are_async: int) -> Shape:
+def shape_of(stages: Stages, are_async: int) -> Shape:
     """Return what is known of a shape."""
     return Shape()
 
 
 @lru_cache(maxsize=512)
-def cut(stages: tuple[Operator[..., Any], ...], fused: bool) -> tuple[Run, ...]:  # noqa: FBT001 - the key
+def cut(stages: Stages, fused: bool) -> tuple[Run, ...]:  # noqa: FBT001 - the key
     """Return the runs of stages that become one function each, or stand alone."""
     # It brings much of the standard library with it, which whoever only imports flowpy
     # does not need.

@@ -10,12 +10,13 @@ from operator import eq
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, overload
 
 from flowpy._broadcast import Broadcast, Cell, Derived, Policy, Reader, StateReader
-from flowpy._callbacks import awaiting, is_async
+from flowpy._callbacks import awaiting, check_plain
 from flowpy._checks import (
     check_callable,
     check_choice,
     check_count,
     check_duration,
+    check_optional_error,
     check_type,
 )
 from flowpy._flow import Flow
@@ -285,7 +286,7 @@ class SharedFlow(Flow[T], Generic[T]):
 
         Source: flowpy's own; hot flows of Kotlin never end.
         """
-        check_error(error)
+        check_optional_error("error", error)
         self._own().close(error)
 
     @property
@@ -499,7 +500,7 @@ class StateFlow(Flow[T], Generic[T]):
 
         Source: flowpy's own; hot flows of Kotlin never end.
         """
-        check_error(error)
+        check_optional_error("error", error)
         self._own().close(error)
 
     @property
@@ -635,22 +636,6 @@ def state_of(core: State[T], name: str, feeder: str = "") -> StateFlow[T]:
     state = object.__new__(kind)
     state._of(core, name, feeder or name)
     return state
-
-
-def check_plain(name: str, fn: Any) -> Any:
-    """Return `fn` if it can be called and is not async."""
-    check_callable(name, fn)
-    if is_async(fn):
-        message = f"{name} must be a plain function, not an async one; got {fn!r}"
-        raise TypeError(message)
-    return fn
-
-
-def check_error(error: object) -> None:
-    """Check that `error` is an exception object or None."""
-    if error is not None and not isinstance(error, BaseException):
-        message = f"error must be an exception object; got {error!r}"
-        raise TypeError(message)
 
 
 # ------------------------------------------------------------- fed from a task group

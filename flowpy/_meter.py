@@ -20,11 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from flowpy._operator import Operator
+    from flowpy._operator import Operator, Stages, Values
     from flowpy._types import Items
-
-    Stages = tuple[Operator[..., Any], ...]
-    Values = tuple[tuple[object, ...], ...]
 
 T = TypeVar("T")
 
@@ -155,19 +152,19 @@ async def measuring(source: Items[T], meter: Meter) -> Items[T]:
                 yield x
 
 
-class Calls:
+class Description:
     """How the stages of a chain read, looked up at its first collection."""
 
-    __slots__ = ("_describe", "_texts")
+    __slots__ = ("_calls", "_describe")
 
     def __init__(self, describe: Callable[[], list[str]]) -> None:
         self._describe = describe
-        self._texts: list[str] = []
+        self._calls: list[str] = []
 
-    def texts(self) -> list[str]:
+    def calls(self) -> list[str]:
         """Return the call of each stage."""
-        self._texts = self._texts or self._describe()
-        return self._texts
+        self._calls = self._calls or self._describe()
+        return self._calls
 
 
 class Meter(Reporter):
@@ -176,14 +173,14 @@ class Meter(Reporter):
     __slots__ = ("_collection", "_observer", "_stages", "counters")
 
     def __init__(
-        self, observer: Callable[[Snapshot], object], texts: list[str]
+        self, observer: Callable[[Snapshot], object], calls: list[str]
     ) -> None:
         super().__init__("measure", FLUSH)
         self._observer = awaiting(observer)
         self._stages = tuple(
             [
-                StageSnapshot(number, text.partition("(")[0], text)
-                for number, text in enumerate(texts)
+                StageSnapshot(number, call.partition("(")[0], call)
+                for number, call in enumerate(calls)
             ]
         )
         self._collection = next(_collections)
@@ -224,9 +221,8 @@ def with_counters(
     What several flows collect together is none of this collection. In place of stage
     `end` stands what tells the observer.
     """
-    own = [
-        k for k in range(end) if stages[k] is not counted
-    ]  # of another, further down
+    # Counters that are there already are those of a `measure` further down.
+    own = [k for k in range(end) if stages[k] is not counted]
     first = max([k for k in own if stages[k].is_common], default=0)
     made: list[tuple[Operator[..., Any], tuple[object, ...], int]] = []
     for k, (stage, value) in enumerate(zip(stages, values, strict=True)):

@@ -155,6 +155,13 @@ class Operator(Generic[P, R_co]):
         return f"{self.method}({', '.join(args)})"
 
 
+Stages = tuple[Operator[..., Any], ...]
+"""The stages of a chain, from its source on."""
+
+Values = tuple[tuple[Any, ...], ...]
+"""The arguments of each of them."""
+
+
 class Unopened:
     """A chain that has not been opened, and can be with an ending."""
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flowpy._fusion import Run
-    from flowpy._operator import Operator
+    from flowpy._operator import Stages, Values
 
 FLOWS = {"args", "fallback", "kwargs", "other", "others", "period"}
-"""Parameters whose arguments are flows, where they are, which a stage collects."""
+"""Parameters of stages that may hold other flows; the stage collects these."""
 
 
 class Plan:
@@ -28,20 +28,17 @@ class Plan:
 
     def __init__(
         self,
-        stages: tuple[Operator[..., Any], ...],
-        values: tuple[tuple[object, ...], ...],
-        owner: type,
+        stages: Stages,
+        values: Values,
+        calls: list[str],
         plan_of: Callable[[Any], Plan],
     ) -> None:
-        """Make the plan of a chain of class `owner`; `plan_of` makes those within it."""
+        """Make the plan of a chain that reads as `calls`; `plan_of` makes those in it."""
         self.stages = stages
         self.values = values
         self.runs = cut(stages, ENABLED)
         """The stages that become one function each."""
-        self.calls = [
-            stage.describe(owner, own)
-            for stage, own in zip(stages, values, strict=True)
-        ]
+        self.calls = calls
         self.holders = [k for k, stage in enumerate(stages) if stage.holds]
         # What stands above a stage with tasks runs in them; of a source, itself.
         ends = [k or 1 for k in self.holders]

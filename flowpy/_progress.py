@@ -15,7 +15,7 @@ from flowpy._iterating import read_in_turns
 from flowpy._reporter import Reporter
 
 if TYPE_CHECKING:
-    from flowpy._operator import Operator
+    from flowpy._operator import Stages, Values
 
 REFRESH = 0.1
 """Seconds between two pictures of a bar, at least."""
@@ -30,14 +30,23 @@ LINES = 10
 class Progress(Reporter):
     """The display of one collection."""
 
-    __slots__ = ("_description", "_display", "_shown", "_shown_at", "_total", "items")
+    __slots__ = (
+        "_description",
+        "_display",
+        "_is_bar",
+        "_shown",
+        "_shown_at",
+        "_total",
+        "items",
+    )
 
     _display: Any
 
     def __init__(
         self, description: str | None, total: int | None, sized: object
     ) -> None:
-        super().__init__("progress", REFRESH if draws_bars() else LINES)
+        self._is_bar = draws_bars()
+        super().__init__("progress", REFRESH if self._is_bar else LINES)
         self._description = description
         self._total = length(sized) if total is None else total
         self._shown = 0
@@ -46,7 +55,7 @@ class Progress(Reporter):
 
     async def __aenter__(self) -> Self:
         # First: what cannot be drawn on leaves no task.
-        kind: Any = bar_kind() if self._every == REFRESH else Lines
+        kind: Any = bar_kind() if self._is_bar else Lines
         self._display = kind(
             desc=self._description,
             total=self._total,
@@ -165,9 +174,7 @@ def length(sized: Any) -> int | None:
         return None
 
 
-def sized_source(
-    stages: tuple[Operator[..., Any], ...], values: tuple[tuple[object, ...], ...]
-) -> object:
+def sized_source(stages: Stages, values: Values) -> object:
     """Return what has as many items as come through these stages, or None."""
     kept = all(stage.keeps_count for stage in stages[1:])
     sized = kept and stages[0].run is read_in_turns

@@ -50,7 +50,7 @@ class Remote(FreshCallback[R], Generic[T, R]):
         return Remote(self.fn, self.on)
 
     def arguments(self) -> dict[str, object]:
-        """Return how it was asked for, the executor by its class."""
+        """Return what `map` was given, the executor by its class."""
         return {"fn": self.fn, "on": type(self.on)}
 
     async def __call__(self, item: T, /) -> R:

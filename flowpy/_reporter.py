@@ -65,7 +65,7 @@ class Reporter:
         """How many items are a reason to look at the clock."""
 
     async def tell(self, *, ended: bool) -> None:
-        """Tell it."""
+        """Tell what has passed so far; `ended`: for the last time."""
         raise NotImplementedError  # pragma: no cover - abstract
 
     def passed(self) -> int:

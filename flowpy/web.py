@@ -41,6 +41,7 @@ from flowpy._checks import (
     check_error_types,
     check_number,
     check_optional_callable,
+    check_optional_count,
     check_period,
     check_type,
 )
@@ -497,7 +498,7 @@ def sse_events(
         check_duration("retry", retry),
         check_duration("max_backoff", max_backoff),
         bool(jitter),
-        times if times is None else check_count("times", times),
+        check_optional_count("times", times),
         on,
     )
     return made((reconnecting,), (values,))
@@ -645,7 +646,7 @@ class FlowResponse:
         if self.background is not None:
             await self.background()
 
-    async def _send(self, client: Outlet, *, has_body: bool) -> bool:
+    async def _send(self, outlet: Outlet, *, has_body: bool) -> bool:
         encoded = {name.encode("latin-1"): v for name, v in self.headers.items()}
         start: Message = {
             "type": "http.response.start",
@@ -654,14 +655,14 @@ class FlowResponse:
         }
         # Some servers hold the head back until there is a body: here is one, empty.
         body = {"type": "http.response.body", "body": b"", "more_body": True}
-        if not (await client.put(start) and await client.put(dict(body))):
+        if not (await outlet.put(start) and await outlet.put(dict(body))):
             return False
         if has_body:
             async with self.flow.open() as items:
                 async for x in items:
-                    if not await client.put(body | {"body": as_bytes(x)}):
+                    if not await outlet.put(body | {"body": as_bytes(x)}):
                         return False
-        return await client.put(body | {"more_body": False})
+        return await outlet.put(body | {"more_body": False})
 
 
 def as_bytes(item: object) -> bytes:

@@ -95,6 +95,12 @@ print(sorted(late & ({*sys.modules} - before)))
     assert done.stdout == "[]\n"
 
 
+def test_help_of_flowpy_names_every_public_module():
+    text = import_module("flowpy").__doc__
+
+    assert [name for name in MODULES[1:] if f"`{name}`" not in text] == []
+
+
 def test_help_reads_like_the_documentation(capsys):
     import_module("pydoc").help("flowpy.Flow.chunked")
 

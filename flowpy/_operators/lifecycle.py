@@ -11,7 +11,7 @@ from flowpy._progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flowpy._meter import Calls, Snapshot
+    from flowpy._meter import Description, Snapshot
     from flowpy._types import Callback, Items
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ async def progress(
 def measure(
     reopen: Callable[[], Items[T]],
     observer: Callback[[Snapshot], object],
-    calls: Calls,
+    description: Description,
 ) -> Items[T]:
     # Counters stand between the stages above once the chain is opened: see `_chain`.
     raise NotImplementedError  # pragma: no cover

@@ -36,6 +36,7 @@ __all__ = [
     "backend_options",
     "check_queue",
     "current_scheduler",
+    "in_event_loop",
     "is_for_good",
     "on_asyncio",
     "protected",

@@ -14,6 +14,8 @@ from importlib import import_module
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
+from flowpy._checks import check_installed
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -102,13 +104,8 @@ class RayExecutor(Executor):
     """
 
     def __init__(self, **ray_options: object) -> None:
-        try:
-            self._ray = cast("Ray", import_module("ray"))
-        except ModuleNotFoundError as error:
-            if error.name != "ray":
-                raise
-            message = 'RayExecutor needs Ray: pip install "flowpy-stream[ray]"'
-            raise ModuleNotFoundError(message, name="ray") from None
+        check_installed("RayExecutor", "ray", "ray")
+        self._ray = cast("Ray", import_module("ray"))
         if not self._ray.is_initialized():
             message = "RayExecutor needs a cluster: call ray.init() first"
             raise RuntimeError(message)

@@ -94,10 +94,7 @@ def write_lines(
                 channel: Channel[str] = crew.channel(AHEAD)
                 crew.pump(source._open(), channel)
                 while channel.items or await channel.more():
-                    batch = list(channel.items)
-                    channel.items.clear()
-                    if channel.parked:
-                        channel.release()
+                    batch = channel.take_all()
                     await writer.write(batch)
                     count += len(batch)
             await writer.finish()

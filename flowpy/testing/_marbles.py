@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from flowpy._checks import check_callable, check_count, check_number, check_period
+from flowpy._checks import (
+    check_callable,
+    check_number,
+    check_optional_count,
+    check_period,
+)
 from flowpy._flow import Flow
 from flowpy._scheduler import in_event_loop
 from flowpy.testing._clock import check_virtual
@@ -316,8 +321,7 @@ async def record(
     Source: reactivex `TestScheduler.start`, whose records are (time, notification).
     """
     seconds = check_period("frame", frame)
-    if until is not None:
-        check_count("until", until)
+    check_optional_count("until", until)
     names = Names(values, errors)
     return await _record(flow, names, seconds, stop=until, most=None, pause=pause)
 

@@ -11,6 +11,7 @@ import sys
 import threading
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from functools import partial
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -30,6 +31,7 @@ class Double(ModuleType):
 
     def __init__(self):
         super().__init__("ray")
+        self.__spec__ = ModuleSpec("ray", None)  # else it does not count as installed
         self.cloudpickle = pytest.importorskip(
             "cloudpickle", reason="cloudpickle is not installed"
         )

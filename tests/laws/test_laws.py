@@ -1,4 +1,4 @@
-"""The laws of API.md, each over every operator and ending of the table."""
+"""The laws, each over every operator and ending of the table."""
 
 from __future__ import annotations
 

@@ -200,6 +200,24 @@ def test_an_executor_that_was_shut_down_ends_the_flow(go):
         go(Flow.of(1).map(str, concurrency=2, on=pool).collect)
 
 
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_each_collection_numbers_its_items_from_0(go, threads, concurrency):
+    async def numbers():  # of unknown length: one function from the first collection on
+        for n in (1, 2, 0, 3):
+            yield n
+
+    flow = Flow(numbers).map(lambda n: 1 / n, on=threads, concurrency=concurrency)
+    notes = []
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError) as raised:
+            go(flow.to_list)
+        notes.append(raised.value.__notes__[0])
+
+    assert [note.partition(";")[0] for note in notes] == [
+        "map(on=ThreadPoolExecutor) failed for item 2 (0)"
+    ] * 2
+
+
 @either_order
 def test_work_that_nobody_asks_for_is_dropped_from_the_queue(go, ordered):
     pool = ByHand()

@@ -13,6 +13,7 @@ from flowpy._checks import check_count, check_duration, check_optional_callable
 from flowpy._crew import Channel, Crew, first_of
 from flowpy._flow import Flow, as_flow
 from flowpy._iterating import keep_first
+from flowpy.ext.redis._clients import GRACE
 from flowpy.ext.redis._messages import Group, Message
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from flowpy._types import Duration, Ending, FlowLike
 
 M = TypeVar("M", bound=Message[object] | Sequence[Message[object]])
-
-GRACE = 5
-"""Seconds that the last acknowledgements may take once a collection is being ended."""
 
 
 def acknowledge(
@@ -107,9 +105,7 @@ async def acknowledged(
             now = crew.scheduler.now
             due: float | None = None
             while await channel.more(until=due) or not channel.ended:
-                channel.items.clear()
-                if channel.parked:
-                    channel.release()
+                channel.take_all()
                 if due is None:
                     due = now() + within
                 if handled.waiting >= size or now() >= due:

@@ -22,6 +22,9 @@ Entries: TypeAlias = list[tuple[str, Fields]]
 
 Command: TypeAlias = Callable[..., object]
 
+GRACE = 5
+"""Seconds that the last commands may take once a collection is being ended."""
+
 
 class Client(Protocol):
     """An async client of Redis: `coredis.Redis`, `redis.asyncio.Redis` or the like.
@@ -62,6 +65,16 @@ class Client(Protocol):
         ...
 
     @property
+    def xrange(self) -> Command:
+        """Return entries of a stream, from one id to another."""
+        ...
+
+    @property
+    def xrevrange(self) -> Command:
+        """Return them from the last one on."""
+        ...
+
+    @property
     def xread(self) -> Command:
         """Read entries."""
         ...
@@ -74,7 +87,7 @@ class Client(Protocol):
 
 NEEDED = (
     *("__aenter__", "pipeline", "xack", "xadd", "xclaim", "xgroup_create"),
-    *("xpending", "xread", "xreadgroup"),
+    *("xpending", "xrange", "xread", "xreadgroup", "xrevrange"),
 )
 
 

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, overload
 
 from anyio import move_on_after
 
-from flowpy._callbacks import is_async, itself
+from flowpy._callbacks import check_plain, itself
 from flowpy._checks import (
-    check_callable,
     check_count,
     check_period,
     check_type,
@@ -21,7 +20,7 @@ from flowpy._checks import (
 from flowpy._flow import made
 from flowpy._operator import names_of, operator
 from flowpy._scheduler import current_scheduler
-from flowpy.ext.redis._clients import commands_of
+from flowpy.ext.redis._clients import GRACE, commands_of
 from flowpy.ext.redis._messages import Entry, Group, Message
 
 if TYPE_CHECKING:
@@ -37,9 +36,6 @@ _log = logging.getLogger("flowpy")
 
 OFTEN = 3
 """Deliveries of a message from which on the log speaks of it."""
-
-GRACE = 5
-"""Seconds that giving messages back may take."""
 
 # -------------------------------------------------------------------- consumer groups
 
@@ -539,9 +535,5 @@ def check_start(value: str) -> None:
 
 def check_decode(value: Callable[[Fields], Any] | None) -> None:
     """Check a function that is called when a value is looked at."""
-    if value is None:
-        return
-    check_callable("decode", value)
-    if is_async(value):
-        message = f"decode must be a plain function; got {value!r}"
-        raise TypeError(message)
+    if value is not None:
+        check_plain("decode", value)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, overload
 
-from flowpy._checks import check_count, check_optional_callable
+from flowpy._checks import check_count, check_optional_callable, check_optional_count
 from flowpy._crew import Crew
 from flowpy._flow import as_flow
 from flowpy.ext.redis._clients import commands_of
@@ -90,8 +89,7 @@ def write_stream(
     commands = commands_of(client)
     check_name("key", key)
     check_optional_callable("encode", encode)
-    if maxlen is not None:
-        maxlen = check_count("maxlen", maxlen, 1)
+    maxlen = check_optional_count("maxlen", maxlen, 1)
     size = check_count("size", size, 1)
 
     async def write(flow: FlowLike[Any]) -> int:
@@ -103,13 +101,8 @@ def write_stream(
         async with Crew("write_stream") as crew:
             channel: Channel[Packed] = crew.channel(size)
             crew.pump(source.map(packed)._open(), channel)
-            items = channel.items
-            while items or await channel.more():
-                batch = list(islice(items, size))
-                for _ in batch:
-                    items.popleft()
-                if channel.parked:
-                    channel.release()
+            while channel.items or await channel.more():
+                batch = channel.take_all()
                 await commands.add(key, batch, maxlen)
                 count += len(batch)
         return count
