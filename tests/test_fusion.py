@@ -533,6 +533,7 @@ async def test_operators_in_a_zip_file_are_fused(forgotten, monkeypatch):
     monkeypatch.setattr(_compiler, "_files", {})
     monkeypatch.setattr(_compiler.tokenize, "open", raise_os_error)
     monkeypatch.setitem(transform.__dict__, "__loader__", loader)
+    monkeypatch.setitem(ending.__dict__, "__loader__", None)
 
     assert _compiler.text_of(transform.map) is not None
     assert _compiler.text_of(ending.to_list) is None

@@ -396,7 +396,11 @@ async def test_a_subscriber_may_be_closed_by_another_task(subscribers):
     await news.emit(1)
     items = aiter(news)
     await anext(items)
-    subscribers.group.start_soon(items.aclose)
+
+    async def close():
+        await items.aclose()
+
+    subscribers.group.start_soon(close)
     await anyio.sleep(1)
 
     assert news.subscribers.value == 0

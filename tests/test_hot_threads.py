@@ -135,8 +135,12 @@ def test_a_thread_that_waits_is_told_of_the_close(backend, pool):
 
     async def main():
         async with news.open() as items:
+
+            async def read():
+                await anext(items)
+
             async with anyio.create_task_group() as group:
-                group.start_soon(anext, items)
+                group.start_soon(read)
                 await news.subscribers.first(lambda n: n == 1)
                 await news.emit("taken")
             await news.emit("waits")
