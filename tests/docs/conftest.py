@@ -9,5 +9,5 @@ from flowpy import _iterating
 
 @pytest.fixture(autouse=True)
 def turns_do_not_end(monkeypatch):
-    """Read the few items of an example in one turn."""
-    monkeypatch.setattr(_iterating, "TURN", 60)
+    """Read the few items of an example in one turn, an endless one in several."""
+    monkeypatch.setattr(_iterating, "TURN", 0.1)
