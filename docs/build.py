@@ -371,7 +371,7 @@ def write_pages() -> None:
     pages = reference()
     for name, text in pages.items():
         folder.joinpath(name).write_text(f"{text}\n", encoding="utf-8")
-    settings = ROOT.joinpath("mkdocs.yml").read_text(encoding="utf-8")
+    settings = ROOT.joinpath("docs", "mkdocs.yml").read_text(encoding="utf-8")
     BUILT.joinpath("mkdocs.yml").write_text(
         f"{settings}\n{navigation(pages)}\n", encoding="utf-8"
     )
