@@ -49,7 +49,7 @@ CAPACITY = 64
 SLOWER = 1.5
 """How many times as long an item may take in the most flows as in one, with `--check`."""
 
-TO_HAND = 1.25
+TO_HAND = 1.1
 """How many times as long as by hand plain chains may take, with `--check`."""
 
 MORE_MEMORY = 1.0

@@ -184,8 +184,8 @@ class Calls(Workers[T], Generic[T, U]):
         self.results: Channel[U] = crew.channel(1)
         self.done = self.results.items
         self.feeder: Child | None = None
-        self.left: Iterator[T] = iter(())
-        """What is left of a collection."""
+        self.left: Iterator[T] | None = None
+        """What is left of a collection, if the source is one."""
         self.error: Exception | None = None
         """What to raise at the end of the line."""
         self.stopped = False
@@ -208,10 +208,10 @@ class Calls(Workers[T], Generic[T, U]):
 
     def pull(self) -> bool:
         """Have a worker take an item of a collection; False if it is to wait."""
-        if self.pending >= self.most:
+        if self.left is None or self.pending >= self.most:
             return False
         try:
-            for x in self.left:
+            for x in self.left:  # written out as in `feed`: it is done for each item
                 self.busy += 1
                 self.pending += 1
                 if self.slots is None:
@@ -221,11 +221,10 @@ class Calls(Workers[T], Generic[T, U]):
                     self.items.append((x, self.slots[-1]))
                 return True
         except RuntimeError as error:  # a dict or set that has been changed
-            self.left = iter(())  # or it would raise that to each worker
             self.line_ends_with(error)
-        if self.feeder is None:
-            self.finished = True
-            self.arrival.wake()
+        self.left = None
+        self.finished = True
+        self.arrival.wake()
         return False
 
     def hire(self, worker: Worker) -> Child:
@@ -296,7 +295,7 @@ class Calls(Workers[T], Generic[T, U]):
 
     @protected
     def close(self) -> None:
-        self.left = iter(())
+        self.left = None
         super().close()
 
     def stop(self, workers: set[Worker]) -> None:

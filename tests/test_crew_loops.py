@@ -163,3 +163,26 @@ def test_an_eager_child_may_leave_in_its_first_step():
         return child.ended, list(channel.items)
 
     assert asyncio.run(main()) == (True, [])
+
+
+async def numbers():
+    for n in range(100):
+        yield n
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="has no eager tasks")
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("source", [numbers, range(100)], ids=["generator", "range"])
+@pytest.mark.parametrize("every", [1, 3, 1000])
+def test_eager_workers_that_hardly_wait_take_all_items(source, ordered, every):
+    async def call(n):
+        if n % every == 1:
+            await asyncio.sleep(0)
+        return n
+
+    async def main():
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        flow = Flow(source).map(call, concurrency=3, ordered=ordered)
+        return sorted(await flow.to_list())
+
+    assert asyncio.run(main()) == list(range(100))

@@ -48,4 +48,4 @@ def test_random_flows_leave_nothing_behind_on_uvloop(block):
 def test_a_planted_fault_is_found(monkeypatch, backend, plant):
     plant(monkeypatch)
 
-    assert check(backend, range(32 * BLOCK)) != ""
+    assert check(backend, range(16 * BLOCK)) != ""
